@@ -1,0 +1,17 @@
+/* What went wrong: a code of titan.h and a sentence that says what, where and what to do. */
+#ifndef TITAN_BASE_ERRORS_H
+#define TITAN_BASE_ERRORS_H
+
+#include "titan.h"
+
+struct failure {
+    int code; /* enum titan_error; TITAN_OK while nothing has failed */
+    char message[512];
+};
+
+/* Fills in `f` (which may be NULL) and returns `code`, so that a caller can `return fail(...)`.
+ * A message longer than the room is cut. */
+__attribute__((format(printf, 3, 4))) int fail(struct failure *f, int code, const char *format,
+                                               ...);
+
+#endif

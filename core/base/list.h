@@ -1,0 +1,41 @@
+/* An intrusive doubly linked ring. The head is a node of its own; an unlinked node points to itself. */
+#ifndef TITAN_BASE_LIST_H
+#define TITAN_BASE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct list {
+    struct list *next, *prev;
+};
+
+#define list_entry(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+
+static inline void list_init(struct list *l)
+{
+    l->next = l;
+    l->prev = l;
+}
+
+static inline bool list_empty(const struct list *l)
+{
+    return l->next == l;
+}
+
+static inline void list_push(struct list *head, struct list *node)
+{
+    node->prev = head->prev;
+    node->next = head;
+    head->prev->next = node;
+    head->prev = node;
+}
+
+/* Safe on a node that is not linked. */
+static inline void list_remove(struct list *node)
+{
+    node->prev->next = node->next;
+    node->next->prev = node->prev;
+    list_init(node);
+}
+
+#endif

@@ -1,0 +1,225 @@
+#include "manager/manager.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "spawn/fdpass.h"
+
+/* ---- the queue for the zygote ---- */
+
+static void fail_pending(struct manager *m, const struct failure *why)
+{
+    while (!list_empty(&m->pending)) {
+        struct process *p = list_entry(m->pending.next, struct process, queued);
+
+        list_remove(&p->queued);
+        process_start_failed(p, why);
+    }
+}
+
+/* At the end of a turn, and whenever the zygote has room. */
+static void fork_pending(struct manager *m)
+{
+    struct failure why;
+
+    if (!list_empty(&m->pending) && zygote_start(&m->zygote, &why) < 0) {
+        fail_pending(m, &why);
+    }
+    while (!list_empty(&m->pending) && zygote_has_room(&m->zygote)) {
+        struct process *p = list_entry(m->pending.next, struct process, queued);
+
+        list_remove(&p->queued);
+        process_fork(p);
+    }
+}
+
+void manager_requeue(struct manager *m, struct process *p)
+{
+    list_push(&m->pending, &p->queued);
+    reactor_flush_later(m->reactor, &m->turn);
+}
+
+/* ---- what the zygote says ---- */
+
+static struct process *find_tag(struct manager *m, uint64_t tag)
+{
+    for (struct list *l = m->processes.prev; l != &m->processes; l = l->prev) {
+        struct process *p = list_entry(l, struct process, link);
+
+        if (p->tag == tag) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static void on_forked(void *ctx, uint64_t tag, pid_t pid, int pidfd, int error)
+{
+    struct process *p = find_tag(ctx, tag);
+
+    if (p != NULL) {
+        process_forked(p, pid, pidfd, error);
+    } else {
+        close_all(&pidfd, 1); /* its whole life went by before the zygote's answer was read */
+    }
+}
+
+static void on_serving(void *ctx)
+{
+    fork_pending(ctx);
+}
+
+/* Each step may end the process, but only that one. */
+static void for_living(struct manager *m, void (*step)(struct process *p))
+{
+    struct list *l = m->processes.next;
+
+    while (l != &m->processes) {
+        struct list *next = l->next;
+
+        step(list_entry(l, struct process, link));
+        l = next;
+    }
+}
+
+static void on_zygote_died(void *ctx)
+{
+    for_living(ctx, process_zygote_died);
+}
+
+static void on_zygote_failed(void *ctx, const struct failure *why)
+{
+    fail_pending(ctx, why);
+}
+
+/* ---- processes ---- */
+
+int manager_spawn(struct manager *m, const struct process_spec *spec, struct process **out,
+                  struct failure *why)
+{
+    struct process *p;
+
+    if (m->closing) {
+        return fail(why, TITAN_E_SHUTTING_DOWN, "the manager is closed");
+    }
+    p = process_new(m, spec);
+    if (p == NULL) {
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
+    if (!map_insert(&m->by_id, &p->by_id, p->id, strlen(p->id))) {
+        process_free(p);
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
+    if (!map_insert(&m->by_name, &p->by_name, p->name, strlen(p->name))) {
+        map_remove(&m->by_id, &p->by_id);
+        process_free(p);
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
+    list_push(&m->processes, &p->link);
+    manager_requeue(m, p);
+    *out = p;
+    return TITAN_OK;
+}
+
+bool manager_rename(struct manager *m, struct process *p, const char *name)
+{
+    map_remove(&m->by_name, &p->by_name);
+    snprintf(p->name, sizeof p->name, "%s", name);
+    return map_insert(&m->by_name, &p->by_name, p->name, strlen(p->name));
+}
+
+static struct process *from_node(struct map_node *node, size_t offset)
+{
+    return node ? (struct process *)(void *)((char *)node - offset) : NULL;
+}
+
+struct process *manager_find_id(const struct manager *m, const char *id, size_t len)
+{
+    return from_node(map_find(&m->by_id, id, len), offsetof(struct process, by_id));
+}
+
+struct process *manager_find_name(const struct manager *m, const char *name, size_t len)
+{
+    return from_node(map_find(&m->by_name, name, len), offsetof(struct process, by_name));
+}
+
+static void forget(struct manager *m, struct process *p)
+{
+    list_remove(&p->link);
+    map_remove(&m->by_id, &p->by_id);
+    m->events->forgotten(m->ctx, p);
+    process_free(p);
+}
+
+void manager_process_ended(struct manager *m, struct process *p)
+{
+    list_remove(&p->queued);
+    list_remove(&p->link);
+    map_remove(&m->by_name, &p->by_name);
+    list_push(&m->ended, &p->link);
+    m->ended_len++;
+    m->events->ended(m->ctx, p);
+    reactor_flush_later(m->reactor, &m->turn);
+}
+
+/* Not in manager_process_ended: its caller still holds the process it ended. */
+static void forget_oldest(struct manager *m)
+{
+    while (m->ended_len > ENDED_KEPT) {
+        m->ended_len--;
+        forget(m, list_entry(m->ended.next, struct process, link));
+    }
+}
+
+static void end_of_turn(struct flusher *f)
+{
+    struct manager *m = list_entry(f, struct manager, turn);
+
+    forget_oldest(m);
+    fork_pending(m);
+}
+
+/* ---- life ---- */
+
+int manager_open(struct manager *m, struct reactor *r, const struct wire_limits *limits,
+                 struct span boot, const struct manager_events *events, void *ctx,
+                 struct failure *why)
+{
+    static const struct zygote_events zygote_events = {on_forked, on_serving, on_zygote_died,
+                                                       on_zygote_failed};
+
+    memset(m, 0, sizeof *m);
+    m->reactor = r;
+    m->limits = *limits;
+    m->events = events;
+    m->ctx = ctx;
+    list_init(&m->processes);
+    list_init(&m->pending);
+    list_init(&m->ended);
+    flusher_init(&m->turn, end_of_turn);
+    if (zygote_open(&m->zygote, r, boot, &zygote_events, m) < 0) {
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory or descriptors");
+    }
+    if (zygote_start(&m->zygote, why) < 0) {
+        zygote_close(&m->zygote);
+        return why->code;
+    }
+    return TITAN_OK;
+}
+
+void manager_close(struct manager *m)
+{
+    m->closing = true;
+    for_living(m, process_destroy);
+    while (!list_empty(&m->processes)) {
+        forget(m, list_entry(m->processes.next, struct process, link));
+    }
+    while (!list_empty(&m->ended)) {
+        forget(m, list_entry(m->ended.next, struct process, link));
+    }
+    flusher_cancel(&m->turn);
+    zygote_close(&m->zygote);
+    map_free(&m->by_id);
+    map_free(&m->by_name);
+}

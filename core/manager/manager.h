@@ -1,0 +1,72 @@
+/*
+ * The manager: every process it started, under the names they are called by, and the zygote they come
+ * from. It runs on one loop's thread; it knows no Lua.
+ */
+#ifndef TITAN_MANAGER_MANAGER_H
+#define TITAN_MANAGER_MANAGER_H
+
+#include "manager/process.h"
+#include "spawn/zygote.h"
+
+#define ENDED_KEPT 256 /* processes that have ended and can still be asked about */
+
+/* What the manager's owner hears. A process stays valid from `forked` to manager_close unless more
+ * than ENDED_KEPT others have ended after it, `forgotten` says so. */
+struct manager_events {
+    void (*forked)(void *ctx, struct process *p);
+    void (*declared)(void *ctx, struct process *p, struct span payload); /* then process_proceed */
+    void (*ready)(void *ctx, struct process *p, struct span payload);
+    void (*start_failed)(void *ctx, struct process *p, struct span payload); /* the guest's words */
+    void (*ended)(void *ctx, struct process *p);
+    void (*line)(void *ctx, struct process *p, bool is_stderr, const char *text, size_t len);
+    void (*forgotten)(void *ctx, struct process *p);
+};
+
+struct manager {
+    struct reactor *reactor;
+    const struct manager_events *events;
+    void *ctx;
+    struct wire_limits limits;
+    struct zygote_client zygote;
+    struct list processes; /* that live, in order of their spawn */
+    struct list pending;   /* of these, those that wait for the zygote */
+    struct list ended;
+    unsigned ended_len;
+    struct map by_id;
+    struct map by_name; /* the living only */
+    struct flusher turn; /* at its end: fork what waits, forget what ended long ago */
+    uint64_t next_number;
+    uint64_t next_tag;
+    bool closing;
+};
+
+/* `boot` goes to the zygote, which starts at once. */
+int manager_open(struct manager *m, struct reactor *r, const struct wire_limits *limits,
+                 struct span boot, const struct manager_events *events, void *ctx,
+                 struct failure *why);
+
+/* Kills what still lives, without `ended` events, and frees everything. */
+void manager_close(struct manager *m);
+
+/* A process under a name that no living one has; it is started in its turn. What happens to it from
+ * here on comes as events. */
+int manager_spawn(struct manager *m, const struct process_spec *spec, struct process **p,
+                  struct failure *why);
+
+/* Another name, which no living process has. False when memory is out. */
+bool manager_rename(struct manager *m, struct process *p, const char *name);
+
+struct process *manager_find_id(const struct manager *m, const char *id, size_t len);
+struct process *manager_find_name(const struct manager *m, const char *name, size_t len);
+
+/* ---- for process.c ---- */
+
+void manager_process_ended(struct manager *m, struct process *p);
+void manager_requeue(struct manager *m, struct process *p);
+
+/* A request from a worker to another service (relay.c). */
+void manager_relay(struct manager *m, struct process *from, const struct message *request);
+void manager_relay_cancel(struct process *from, uint32_t id);
+void manager_relays_drop(struct process *from);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * What a worker prints: read from a pipe, handed on a whole line at a time, its end kept for the
+ * report of a crash.
+ */
+#ifndef TITAN_MANAGER_OUTPUT_H
+#define TITAN_MANAGER_OUTPUT_H
+
+#include "base/buf.h"
+#include "transport/reactor.h"
+
+#define OUTPUT_LINE_MAX ((size_t)64 * 1024) /* a longer line is handed on in pieces of this size */
+#define OUTPUT_TAIL_LEN 2048
+
+struct output {
+    struct watch *pipe;
+    struct reactor *reactor;
+    struct buf partial; /* the beginning of a line whose end has not come */
+    char tail[OUTPUT_TAIL_LEN]; /* the last lines, each with its newline */
+    size_t tail_len;
+    void (*line)(void *ctx, struct output *o, const char *text, size_t len);
+    void *ctx;
+};
+
+/* Takes the pipe's reading end over from success on. */
+int output_open(struct output *o, struct reactor *r, int fd,
+                void (*line)(void *ctx, struct output *o, const char *text, size_t len), void *ctx);
+
+/* Hands on all that is in the pipe now, an unfinished last line too, and closes it. */
+void output_finish(struct output *o);
+
+/* Closes without reading. */
+void output_close(struct output *o);
+
+#endif

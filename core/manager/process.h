@@ -1,0 +1,134 @@
+/*
+ * One worker process from the wish for it to its last word.
+ *
+ * States, and what the world sees of them (process_status_name):
+ *
+ *     PENDING   waits for the zygote                                          pending
+ *     FORKING   the zygote was asked                                          pending
+ *     ABORTING  the same, but it is to be killed as soon as it exists         stopping
+ *     STARTING  it exists and loads its module                                starting
+ *     RUNNING   it takes calls                                                running
+ *     STOPPING  it finishes what it has, until the deadline                   stopping
+ *     CLOSING   it has closed its connection or failed to start: it should
+ *               exit by itself in a moment                                    stopping
+ *     KILLED    SIGKILL was sent to its group                                 stopping
+ *     ENDED     reaped; nothing happens any more          stopped, failed or crashed
+ *
+ * Promises: an exit is counted once, however it was noticed. The group is killed while the leader is
+ * still a zombie, so the number cannot have become somebody else's. Whatever the worker had answered
+ * or printed before it died is delivered before `ended` is reported.
+ */
+#ifndef TITAN_MANAGER_PROCESS_H
+#define TITAN_MANAGER_PROCESS_H
+
+#include "base/map.h"
+#include "manager/output.h"
+#include "rpc/peer.h"
+#include "spawn/zygote_protocol.h"
+#include "worker/status.h"
+
+#define PROCESS_ID_MAX 24
+#define PROCESS_NAME_MAX 64
+
+struct manager;
+
+enum process_state {
+    PROCESS_PENDING,
+    PROCESS_FORKING,
+    PROCESS_ABORTING,
+    PROCESS_STARTING,
+    PROCESS_RUNNING,
+    PROCESS_STOPPING,
+    PROCESS_CLOSING,
+    PROCESS_KILLED,
+    PROCESS_ENDED,
+    PROCESS_STATES
+};
+
+/* What an ended process ended as. */
+enum process_outcome { OUTCOME_NONE, OUTCOME_STOPPED, OUTCOME_FAILED, OUTCOME_CRASHED };
+
+struct process {
+    struct manager *manager;
+    struct list link;      /* in manager->processes, or manager->ended */
+    struct list queued;    /* in manager->pending while PENDING */
+    struct list relays;    /* of struct relay: what it asks of other services */
+    struct map_node by_id; /* in manager->by_id */
+    struct map_node by_name;
+    char id[PROCESS_ID_MAX];
+    char name[PROCESS_NAME_MAX + 1];
+    enum process_state state;
+    enum process_outcome outcome;
+    bool stop_asked;
+    bool was_ready;
+    uint64_t tag;           /* of the fork asked for; another one after each try */
+    unsigned zygote_number; /* which zygote was asked */
+    struct buf spec;
+    pid_t pid; /* 0 until forked */
+    int pidfd; /* -1 until forked and after the end; the watch owns it */
+    struct watch *exit;
+    struct peer data;
+    struct peer control;
+    struct status_page *status; /* stays mapped for reports */
+    struct output out;
+    struct output err;
+    struct timer alarm; /* the startup timeout, the stop deadline, or the grace of CLOSING */
+    uint32_t startup_timeout_ms;
+    uint32_t call_timeout_ms;
+    uint64_t start_wall_ms;
+    uint64_t end_wall_ms; /* 0 while it lives */
+    uint64_t started_ns;
+    uint64_t ended_ns;
+    bool exit_known;
+    int exit_code;   /* -1: killed by a signal, or not known */
+    int exit_signal; /* 0: none */
+    struct failure last_error;
+    void *owner; /* the script's */
+};
+
+/* What process_spawn needs to know; everything is copied. */
+struct process_spec {
+    const char *name;
+    struct span spec; /* a MessagePack value for the worker's guest */
+    uint32_t startup_timeout_ms;
+    uint32_t call_timeout_ms; /* 0: calls have no deadline of their own */
+};
+
+/* Asks the worker to stop; it is killed after timeout_ms (0: at once). A later, sooner deadline counts;
+ * a process that has ended is left alone. */
+void process_stop(struct process *p, uint32_t timeout_ms);
+
+/* Sends a signal; SIGKILL goes to the whole process group. 0, or -errno (-ESRCH when it is gone). */
+int process_kill(struct process *p, int signal);
+
+/* After `declared`: lets the worker go on, or gives up on it. Nothing happens when it is too late. */
+void process_proceed(struct process *p);
+void process_refuse(struct process *p, const struct failure *why);
+
+/* Moves the end of the startup, counted from the spawn. */
+void process_set_startup_timeout(struct process *p, uint32_t timeout_ms);
+
+/* Whether a call may be sent to it now; else the error that the caller gets. */
+int process_callable(const struct process *p, struct failure *why);
+
+const char *process_status_name(const struct process *p);
+
+/* "exited with code 3", "was killed by SIGKILL", for people. `text` has room for `len` bytes. */
+void process_describe_exit(const struct process *p, char *text, size_t len);
+
+/* ---- for manager.c ---- */
+
+/* A new process in PENDING, linked nowhere. NULL when memory is out. */
+struct process *process_new(struct manager *m, const struct process_spec *spec);
+void process_free(struct process *p);
+
+/* Makes the descriptors and asks the zygote. */
+void process_fork(struct process *p);
+void process_forked(struct process *p, pid_t pid, int pidfd, int error);
+void process_zygote_died(struct process *p); /* another one has taken its place */
+void process_start_failed(struct process *p, const struct failure *why);
+
+/* Ends it at once and without an event. */
+void process_destroy(struct process *p);
+
+#endif

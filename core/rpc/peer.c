@@ -1,0 +1,374 @@
+#include "rpc/peer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/mp_write.h"
+
+#define FIRST_CALLS 16
+#define QUEUED_MAX ((size_t)256 << 20) /* bytes that may wait to be sent before calls are refused */
+
+/* Stands in the table for a call whose caller no longer waits, until the other side has answered. */
+static struct call abandoned;
+
+/* ---- the numbers of calls ---- */
+
+static bool ids_grow(struct peer *p)
+{
+    uint32_t cap = p->calls_cap ? p->calls_cap * 2 : FIRST_CALLS;
+    struct call **calls = realloc(p->calls, cap * sizeof(struct call *));
+    uint32_t *free_ids;
+
+    if (calls == NULL) {
+        return false;
+    }
+    p->calls = calls;
+    free_ids = realloc(p->free_ids, cap * sizeof(uint32_t));
+    if (free_ids == NULL) {
+        return false;
+    }
+    p->free_ids = free_ids;
+    for (uint32_t id = cap; id-- > p->calls_cap;) {
+        p->calls[id] = NULL;
+        p->free_ids[p->free_len++] = id;
+    }
+    p->calls_cap = cap;
+    return true;
+}
+
+static void id_release(struct peer *p, uint32_t id)
+{
+    p->calls[id] = NULL;
+    p->free_ids[p->free_len++] = id;
+    p->outstanding--;
+}
+
+/* ---- calls ---- */
+
+/* Takes the call out of its table and off the clock; the number stays taken until the answer. */
+static void detach(struct call *c)
+{
+    struct peer *p = c->peer;
+
+    timer_disarm(p->reactor, &c->deadline);
+    p->calls[c->id] = &abandoned;
+    c->peer = NULL;
+}
+
+static void send_cancel(struct peer *p, uint32_t id)
+{
+    size_t at;
+
+    /* Without memory for it the other side merely works on for nobody. */
+    if (p->channel == NULL || !frame_open(peer_out(p), &at)) {
+        return;
+    }
+    if (!message_write_cancel(peer_out(p), id) || !frame_close(peer_out(p), at, p->limits.frame)) {
+        buf_truncate(peer_out(p), at);
+        return;
+    }
+    channel_written(p->channel);
+}
+
+void call_forget(struct call *c)
+{
+    struct peer *p = c->peer;
+
+    if (p != NULL) {
+        detach(c);
+        send_cancel(p, c->id);
+    }
+}
+
+void call_cancel(struct call *c, const struct failure *failure)
+{
+    if (c->peer != NULL) {
+        call_forget(c);
+        c->done(c, &(struct reply){.code = failure->code, .failure = failure});
+    }
+}
+
+static void deadline_passed(struct timer *t)
+{
+    struct call *c = list_entry(t, struct call, deadline);
+    struct failure why;
+
+    fail(&why, TITAN_E_TIMEOUT, "no answer within %u ms", c->timeout_ms);
+    call_cancel(c, &why);
+}
+
+int request_begin(struct peer *p, struct draft *d, uint32_t method_id, struct span method,
+                  bool has_header, struct failure *why)
+{
+    struct buf *out;
+
+    if (p->channel == NULL || p->lost) {
+        return fail(why, TITAN_E_WORKER_LOST, "the connection has ended");
+    }
+    out = peer_out(p);
+    if (p->outstanding >= p->limits.outstanding) {
+        return fail(why, TITAN_E_OVERLOADED,
+                    "%u calls have no answer yet, which is the limit (limits.outstanding)",
+                    p->outstanding);
+    }
+    if (buf_len(out) > QUEUED_MAX) {
+        return fail(why, TITAN_E_OVERLOADED,
+                    "%zu MB wait to be sent: the other side reads too slowly", buf_len(out) >> 20);
+    }
+    if (p->free_len == 0 && !ids_grow(p)) {
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
+    d->id = p->free_ids[p->free_len - 1];
+    if (!frame_open(out, &d->frame_at)) {
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
+    if (!message_write_request(out, d->id, method_id, method, has_header)) {
+        request_abort(p, d);
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
+    return TITAN_OK;
+}
+
+void request_abort(struct peer *p, struct draft *d)
+{
+    buf_truncate(peer_out(p), d->frame_at);
+}
+
+int request_end(struct peer *p, struct draft *d, struct call *c, uint32_t timeout_ms,
+                struct failure *why)
+{
+    if (!frame_close(peer_out(p), d->frame_at, p->limits.frame)) {
+        return fail(why, TITAN_E_LIMIT_EXCEEDED,
+                    "the message is larger than a frame may be (limits.frame = %u bytes)",
+                    p->limits.frame);
+    }
+    c->deadline.fire = deadline_passed;
+    if (timeout_ms > 0 && !timer_arm(p->reactor, &c->deadline, timeout_ms, false)) {
+        request_abort(p, d);
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
+    p->free_len--;
+    p->outstanding++;
+    p->calls[d->id] = c;
+    c->peer = p;
+    c->id = d->id;
+    c->timeout_ms = timeout_ms;
+    channel_written(p->channel);
+    return TITAN_OK;
+}
+
+void peer_fail_calls(struct peer *p, const struct failure *failure)
+{
+    for (uint32_t id = 0; id < p->calls_cap; id++) {
+        struct call *c = p->calls[id];
+
+        if (c != NULL && c != &abandoned) {
+            detach(c);
+            c->done(c, &(struct reply){.code = failure->code, .failure = failure});
+        }
+    }
+}
+
+/* ---- what comes in ---- */
+
+/* An answer to a number that is not under way is the other side's mistake. */
+static void take_response(struct peer *p, const struct message *m)
+{
+    struct call *c = m->id < p->calls_cap ? p->calls[m->id] : NULL;
+    struct reply reply = {.results = m->payload, .error = m->error, .peer = p};
+
+    if (c == NULL) {
+        peer_blame(p, "an answer to a call that was not made");
+        return;
+    }
+    if (c == &abandoned) {
+        id_release(p, m->id);
+        return;
+    }
+    detach(c);
+    id_release(p, m->id);
+    reply.code = m->error.at ? TITAN_E_REMOTE_ERROR : TITAN_OK;
+    c->done(c, &reply);
+}
+
+static void take_message(struct peer *p, const struct message *m)
+{
+    switch (m->kind) {
+    case MESSAGE_REQUEST:
+        p->events->request(p->ctx, m);
+        break;
+    case MESSAGE_RESPONSE:
+        take_response(p, m);
+        break;
+    case MESSAGE_NOTIFICATION:
+        p->events->notification(p->ctx, m);
+        break;
+    case MESSAGE_CANCEL:
+        p->events->cancel(p->ctx, m->id);
+        break;
+    }
+}
+
+static void lose(struct peer *p, int code, const char *why)
+{
+    if (!p->lost) {
+        p->lost = true;
+        p->events->lost(p->ctx, code, why);
+    }
+}
+
+void peer_blame(struct peer *p, const char *why)
+{
+    lose(p, TITAN_E_PROTOCOL_ERROR, why);
+}
+
+static size_t take_bytes(void *ctx, const uint8_t *bytes, size_t len)
+{
+    struct peer *p = ctx;
+    size_t taken = 0;
+
+    while (p->channel != NULL && !p->lost) {
+        struct failure why;
+        struct message m;
+        int64_t size = frame_find(bytes + taken, len - taken, p->limits.frame, &why);
+
+        if (size == 0) {
+            return taken;
+        }
+        if (size < 0 || message_parse((struct span){bytes + taken + FRAME_HEAD,
+                                                    (size_t)size - FRAME_HEAD},
+                                      &p->limits, &m, &why) < 0) {
+            peer_blame(p, why.message);
+            break;
+        }
+        taken += (size_t)size;
+        take_message(p, &m);
+    }
+    return len; /* nobody wants the rest */
+}
+
+static void channel_ended(void *ctx, int error)
+{
+    struct peer *p = ctx;
+    bool in_frame = p->channel != NULL && buf_len(&p->channel->in) > 0;
+
+    if (in_frame && error == 0) {
+        peer_blame(p, "the stream ended in the middle of a frame");
+    } else {
+        lose(p, error ? TITAN_E_WORKER_LOST : TITAN_OK,
+             error ? strerror(error) : "the other side closed the connection");
+    }
+}
+
+/* ---- answers and notifications ---- */
+
+int answer_begin(struct peer *p, struct draft *d, uint32_t id, bool is_error)
+{
+    struct buf *out;
+
+    if (p->channel == NULL) {
+        return TITAN_E_WORKER_LOST;
+    }
+    out = peer_out(p);
+    d->id = id;
+    if (!frame_open(out, &d->frame_at)) {
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    if (is_error ? message_write_error(out, id) : message_write_results(out, id)) {
+        return TITAN_OK;
+    }
+    answer_abort(p, d);
+    return TITAN_E_LIMIT_EXCEEDED;
+}
+
+int answer_end(struct peer *p, struct draft *d, bool is_error)
+{
+    if (is_error && !message_write_error_end(peer_out(p))) {
+        answer_abort(p, d);
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    if (!frame_close(peer_out(p), d->frame_at, p->limits.frame)) {
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    channel_written(p->channel);
+    return TITAN_OK;
+}
+
+void answer_abort(struct peer *p, struct draft *d)
+{
+    buf_truncate(peer_out(p), d->frame_at);
+}
+
+static bool write_pair(struct buf *b, const char *key, const char *value)
+{
+    return mp_write_str(b, key, strlen(key)) && mp_write_str(b, value, strlen(value));
+}
+
+int answer_failure(struct peer *p, uint32_t id, const struct failure *failure)
+{
+    struct draft d;
+    int code = answer_begin(p, &d, id, true);
+
+    if (code < 0) {
+        return code;
+    }
+    if (!mp_write_map(peer_out(p), 2) ||
+        !write_pair(peer_out(p), "code", titan_error_name(failure->code)) ||
+        !write_pair(peer_out(p), "message", failure->message)) {
+        answer_abort(p, &d);
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    return answer_end(p, &d, true);
+}
+
+int peer_notify(struct peer *p, const char *method, struct span params)
+{
+    size_t at;
+
+    if (p->channel == NULL) {
+        return TITAN_E_WORKER_LOST;
+    }
+    if (!frame_open(peer_out(p), &at)) {
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    if (!message_write_notification(peer_out(p), method) ||
+        !buf_append(peer_out(p), params.at, params.len) ||
+        !frame_close(peer_out(p), at, p->limits.frame)) {
+        buf_truncate(peer_out(p), at);
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    channel_written(p->channel);
+    return TITAN_OK;
+}
+
+/* ---- life ---- */
+
+int peer_open(struct peer *p, struct reactor *r, int fd, const struct wire_limits *limits,
+              const struct peer_events *events, void *ctx)
+{
+    static const struct channel_events channel_events = {take_bytes, channel_ended};
+
+    memset(p, 0, sizeof *p);
+    p->reactor = r;
+    p->events = events;
+    p->ctx = ctx;
+    p->limits = *limits;
+    p->channel = channel_unix(r, fd, &channel_events, p);
+    return p->channel ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
+}
+
+void peer_close(struct peer *p, const struct failure *failure)
+{
+    if (p->channel == NULL) {
+        return;
+    }
+    p->lost = true;
+    channel_close(&p->channel);
+    peer_fail_calls(p, failure);
+    free(p->calls);
+    free(p->free_ids);
+    p->calls = NULL;
+    p->free_ids = NULL;
+    p->calls_cap = 0;
+    p->free_len = 0;
+}

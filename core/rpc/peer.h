@@ -1,0 +1,115 @@
+/*
+ * One end of a conversation: calls going out, requests coming in, over one channel.
+ *
+ * Promises:
+ *  - a call that was begun ends exactly once: with its answer, at its deadline, by call_cancel, or when
+ *    the peer is lost (`done` is called), or by call_forget (and then `done` is not called);
+ *  - the number of a call is not used again before the other side has answered it, so an answer that
+ *    comes after the deadline can never be taken for another call's;
+ *  - bytes that are not the protocol end this conversation (`lost` with TITAN_E_PROTOCOL_ERROR) and
+ *    nothing else.
+ */
+#ifndef TITAN_RPC_PEER_H
+#define TITAN_RPC_PEER_H
+
+#include "transport/channel.h"
+#include "wire/message.h"
+
+struct peer;
+struct call;
+
+/* How a call ended. */
+struct reply {
+    int code;            /* TITAN_OK: `results`; TITAN_E_REMOTE_ERROR: `error`; else `failure` */
+    struct span results; /* a MessagePack array; valid during `done` */
+    struct span error;   /* a MessagePack map; valid during `done` */
+    const struct failure *failure;
+    struct peer *peer; /* whom to blame for results that turn out malformed; NULL when lost */
+};
+
+/* Lives inside its owner. Zeroed memory is a call that is not under way. */
+struct call {
+    struct timer deadline;
+    struct peer *peer; /* NULL when not under way */
+    uint32_t id;
+    uint32_t timeout_ms;
+    void (*done)(struct call *c, const struct reply *reply);
+};
+
+struct peer_events {
+    void (*request)(void *ctx, const struct message *m);
+    void (*notification)(void *ctx, const struct message *m);
+    void (*cancel)(void *ctx, uint32_t id);
+    /* Once; nothing comes after it. TITAN_OK for an orderly end of the stream. The calls under way
+     * are still there: the owner says with peer_fail_calls what has become of them. */
+    void (*lost)(void *ctx, int code, const char *why);
+};
+
+struct peer {
+    struct channel *channel; /* NULL once closed */
+    struct reactor *reactor;
+    const struct peer_events *events;
+    void *ctx;
+    struct wire_limits limits;
+    struct call **calls; /* by id; abandoned ones point to a mark */
+    uint32_t calls_cap;
+    uint32_t *free_ids; /* a stack */
+    uint32_t free_len;
+    uint32_t outstanding;
+    bool lost;
+};
+
+/* Takes the descriptor over from success on. */
+int peer_open(struct peer *p, struct reactor *r, int fd, const struct wire_limits *limits,
+              const struct peer_events *events, void *ctx);
+
+/* Ends the calls under way with `failure`, then closes. Safe to call twice, and from any event. */
+void peer_close(struct peer *p, const struct failure *failure);
+
+/* Ends the calls under way; the conversation itself goes on. */
+void peer_fail_calls(struct peer *p, const struct failure *failure);
+
+/* Declares what came from the other side malformed: as if it had been found on the wire. */
+void peer_blame(struct peer *p, const char *why);
+
+static inline struct buf *peer_out(struct peer *p)
+{
+    return &p->channel->out;
+}
+
+/*
+ * Writing a request: begin, then append the params (one MessagePack array) to peer_out(), then, if
+ * has_header, the header; then end. abort instead of end takes all of it back.
+ * method.at == NULL: by method_id. begin fails with TITAN_E_OVERLOADED when too much is outstanding.
+ */
+struct draft {
+    size_t frame_at;
+    uint32_t id;
+};
+
+int request_begin(struct peer *p, struct draft *d, uint32_t method_id, struct span method,
+                  bool has_header, struct failure *why);
+void request_abort(struct peer *p, struct draft *d);
+
+/* From success on the call is under way. timeout_ms 0: no deadline. */
+int request_end(struct peer *p, struct draft *d, struct call *c, uint32_t timeout_ms,
+                struct failure *why);
+
+/* Gives up waiting and tells the other side so. `done` is not called. */
+void call_forget(struct call *c);
+
+/* The same for a call whose owner wants to hear: `done` is called with `failure`. */
+void call_cancel(struct call *c, const struct failure *failure);
+
+/* Answers: begin, append the results array (or the error map) to peer_out(), end. */
+int answer_begin(struct peer *p, struct draft *d, uint32_t id, bool is_error);
+int answer_end(struct peer *p, struct draft *d, bool is_error);
+void answer_abort(struct peer *p, struct draft *d);
+
+/* An answer that is an error of Titan's own: {code=, message=}. */
+int answer_failure(struct peer *p, uint32_t id, const struct failure *failure);
+
+/* `params` is one whole MessagePack value. */
+int peer_notify(struct peer *p, const char *method, struct span params);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * A call as the caller's coroutine sees it: the arguments go from its stack straight into the
+ * connection's buffer, it is suspended, the results come straight back onto its stack.
+ */
+#ifndef TITAN_SCRIPT_CALL_H
+#define TITAN_SCRIPT_CALL_H
+
+#include <lua.h>
+
+#include "rpc/peer.h"
+
+/* The upvalues that a method's closure has, whoever made it. */
+enum call_upvalue {
+    CALL_TARGET = 1, /* the userdata that leads to the peer */
+    CALL_PROXY,      /* what the call must be made on, to tell `.` from `:` */
+    CALL_METHOD,     /* its name */
+    CALL_PROCESS,    /* the name of the process or service */
+    CALL_TIMEOUT,    /* ms; 0: none */
+    CALL_METHOD_ID,  /* or nil: by name */
+    CALL_UPVALUES = CALL_METHOD_ID
+};
+
+/* First of all: raises an error when the call was not made on the proxy. */
+void call_check_self(lua_State *L);
+
+/* Sends the call with all arguments but the first, through `peer`; to another service when `service`
+ * is not NULL. `return call_send(...)` of a closure with the upvalues above. */
+int call_send(lua_State *L, struct peer *peer, const char *service);
+
+/* Raises `why` as this call's error. */
+int call_raise(lua_State *L, const struct failure *why);
+
+#endif

@@ -1,0 +1,148 @@
+#include "script/core.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <luv/luv.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "script/embedded.h"
+#include "script/runtime.h"
+#include "script/value.h"
+#include "titan.h"
+
+/* suggest(word, names) -> the nearest name, or nil */
+static int core_suggest(lua_State *L)
+{
+    const char *word = luaL_checkstring(L, 1);
+    lua_Integer count = luaL_len(L, 2);
+    const char **names = lua_newuserdatauv(L, ((size_t)count + 1) * sizeof(char *), 0);
+
+    luaL_checkstack(L, (int)count + 2, "too many names");
+    for (lua_Integer i = 0; i < count; i++) {
+        lua_geti(L, 2, i + 1); /* stays on the stack, and so alive */
+        names[i] = luaL_checkstring(L, -1);
+    }
+    lua_pushstring(L, titan_suggest(word, names, (size_t)count));
+    return 1;
+}
+
+/* encode(value) -> bytes, decode(bytes) -> value: MessagePack as it goes over the wire. */
+static int core_encode(lua_State *L)
+{
+    struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct buf b = {0};
+    struct failure why;
+    int code;
+
+    luaL_checkany(L, 1);
+    code = value_encode(L, 1, &limits, &b, &why);
+    if (code == TITAN_OK) {
+        lua_pushlstring(L, (const char *)buf_front(&b), buf_len(&b));
+    }
+    buf_free(&b);
+    return code == TITAN_OK ? 1 : script_raise(L, &why);
+}
+
+static int core_decode(lua_State *L)
+{
+    struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct failure why;
+    struct span bytes;
+
+    bytes.at = (const uint8_t *)luaL_checklstring(L, 1, &bytes.len);
+    return value_decode(L, bytes, limits.nesting, &why) == TITAN_OK ? 1 : script_raise(L, &why);
+}
+
+/* now_ms() -> the wall clock, whole milliseconds; monotonic_ms() -> for durations, with fractions */
+static int core_now_ms(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)wall_ms());
+    return 1;
+}
+
+static int core_monotonic_ms(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)now_ns() / 1e6);
+    return 1;
+}
+
+/* realpath(path) -> the absolute path, or nil and why not */
+static int core_realpath(lua_State *L)
+{
+    char path[PATH_MAX];
+
+    if (realpath(luaL_checkstring(L, 1), path) == NULL) {
+        lua_pushnil(L);
+        lua_pushstring(L, strerror(errno));
+        return 2;
+    }
+    lua_pushstring(L, path);
+    return 1;
+}
+
+static int open_core(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"suggest", core_suggest}, {"encode", core_encode},
+        {"decode", core_decode},   {"now_ms", core_now_ms},
+        {"monotonic_ms", core_monotonic_ms},
+        {"realpath", core_realpath}, {NULL, NULL},
+    };
+
+    luaL_newlib(L, functions);
+    lua_pushstring(L, titan_version());
+    lua_setfield(L, -2, "version");
+    core_add_tasks(L);
+    core_add_manager(L);
+    core_add_worker(L);
+    return 1;
+}
+
+/* The loader of an embedded module; its number is an upvalue. */
+static int load_embedded(lua_State *L)
+{
+    const struct embedded_module *m = &embedded_modules[lua_tointeger(L, lua_upvalueindex(1))];
+    const char *chunk = lua_pushfstring(L, "=%s", m->name);
+
+    if (luaL_loadbufferx(L, (const char *)m->source, m->len, chunk, "t") != LUA_OK) {
+        return lua_error(L);
+    }
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+/* luv on this state's own loop, whichever of the two is asked for first. */
+static int open_luv(lua_State *L)
+{
+    runtime_of(L);
+    return luaopen_luv(L);
+}
+
+void core_preload(lua_State *L)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    for (size_t i = 0; i < embedded_module_count; i++) {
+        lua_pushinteger(L, (lua_Integer)i);
+        lua_pushcclosure(L, load_embedded, 1);
+        lua_setfield(L, -2, embedded_modules[i].name);
+    }
+    lua_pushcfunction(L, open_core);
+    lua_setfield(L, -2, "titan.core");
+    lua_pushcfunction(L, open_luv);
+    lua_setfield(L, -2, "luv");
+    lua_pop(L, 1);
+}
+
+int luaopen_titan(lua_State *L)
+{
+    core_preload(L);
+    lua_getfield(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_getfield(L, -1, "titan");
+    lua_pushstring(L, "titan");
+    lua_call(L, 1, 1);
+    return 1;
+}

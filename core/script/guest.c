@@ -1,0 +1,422 @@
+#include "script/guest.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "script/core.h"
+#include "script/task.h"
+#include "script/value.h"
+#include "spawn/zygote_server.h"
+
+static const char registry_key; /* its address is the key */
+
+struct guest *guest_of(lua_State *L)
+{
+    struct guest *g;
+
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+    g = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return g != NULL && g->is_worker ? g : NULL;
+}
+
+/* ---- answering ---- */
+
+static struct worker *worker_of(const struct task *t)
+{
+    return &((struct guest *)t->owner)->worker;
+}
+
+static bool answer_with_error(struct task *t, lua_State *L, int index)
+{
+    struct peer *peer = &worker_of(t)->data;
+    struct failure why;
+    struct draft d;
+
+    if (answer_begin(peer, &d, t->id, true) < 0) {
+        return false;
+    }
+    if (value_encode(L, index, &peer->limits, peer_out(peer), &why) < 0) {
+        answer_abort(peer, &d);
+        return false;
+    }
+    return answer_end(peer, &d, true) == TITAN_OK;
+}
+
+/* Whatever happens, an answer goes out: a caller waits for it. */
+static bool answer_with_results(struct task *t, lua_State *L, int first)
+{
+    struct peer *peer = &worker_of(t)->data;
+    struct failure why = {0};
+    struct draft d;
+    int code = answer_begin(peer, &d, t->id, false);
+
+    if (code < 0) {
+        return true; /* the connection has ended: nobody waits */
+    }
+    code = value_encode_list(L, first, lua_gettop(L) - first + 1, "result", &peer->limits,
+                             peer_out(peer), &why);
+    if (code < 0) {
+        answer_abort(peer, &d);
+    } else if (answer_end(peer, &d, false) < 0) {
+        code = fail(&why, TITAN_E_LIMIT_EXCEEDED,
+                    "the results are larger than a frame may be (limits.frame = %u bytes)",
+                    peer->limits.frame);
+    }
+    if (code < 0) {
+        (void)answer_failure(peer, t->id, &why);
+    }
+    return code == TITAN_OK;
+}
+
+static void request_ended(struct task *t, lua_State *L, int status, int first)
+{
+    struct worker *w = worker_of(t);
+    bool ok = false;
+
+    if (status == LUA_OK) {
+        ok = answer_with_results(t, L, first);
+    } else if (!answer_with_error(t, L, first)) {
+        struct failure why;
+
+        fail(&why, TITAN_E_REMOTE_ERROR, "the method raised an error that cannot travel");
+        (void)answer_failure(&w->data, t->id, &why);
+    }
+    status_call_ended(w->status, t->number, now_ns(), !ok);
+    status_store(w->status->lua_heap_len, (uint64_t)lua_gc(L, LUA_GCCOUNT) * 1024);
+    worker_call_ended(w);
+}
+
+/* ---- requests ---- */
+
+static int call_done(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)status;
+    (void)ctx;
+    return lua_gettop(L);
+}
+
+/* The first function of a request's task, with the message as its argument: decodes the arguments
+ * inside the coroutine, where a Lua error is the request's alone, then becomes the method. */
+static int run_request(lua_State *L)
+{
+    const struct message *m = lua_touserdata(L, 1);
+    struct task *t = task_of(L, L);
+    struct guest *g = t->owner;
+    struct failure why;
+    int count;
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->methods);
+    lua_rawgeti(L, -1, (lua_Integer)t->method + 1);
+    lua_replace(L, 1);
+    lua_pop(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->self);
+    count = value_decode_list(L, m->payload, g->worker.data.limits.nesting, &why);
+    if (count < 0) {
+        peer_blame(&g->worker.data, why.message);
+        return script_raise(L, &why);
+    }
+    lua_callk(L, count + 1, LUA_MULTRET, 0, call_done);
+    return call_done(L, LUA_OK, 0);
+}
+
+static void start_request(struct guest *g, const struct message *m, uint32_t method)
+{
+    struct task *t = task_new(g->runtime, g->L);
+
+    t->ended = request_ended;
+    t->owner = g;
+    t->id = m->id;
+    t->method = method;
+    t->started_ns = now_ns();
+    t->number = status_call_started(g->worker.status, method, t->started_ns);
+    worker_call_started(&g->worker);
+    lua_rawgeti(t->co, LUA_REGISTRYINDEX, g->handler);
+    lua_pushcfunction(t->co, run_request);
+    lua_pushlightuserdata(t->co, (void *)m);
+    task_start(t, 1);
+}
+
+static uint32_t find_by_name(struct guest *g, struct span name)
+{
+    lua_State *L = g->L;
+    uint32_t method = UINT32_MAX;
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->by_name);
+    lua_pushlstring(L, (const char *)name.at, name.len);
+    if (lua_rawget(L, -2) == LUA_TNUMBER) {
+        method = (uint32_t)lua_tointeger(L, -1);
+    }
+    lua_pop(L, 2);
+    return method;
+}
+
+/* A task of its own that only raises: the answer is an error like any other. */
+static int run_refusal(lua_State *L)
+{
+    const struct message *m = lua_touserdata(L, 1);
+    struct guest *g = task_of(L, L)->owner;
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->refuse);
+    if (m->method.at != NULL) {
+        lua_pushlstring(L, (const char *)m->method.at, m->method.len);
+    } else {
+        lua_pushinteger(L, m->method_id);
+    }
+    lua_call(L, 1, 1);
+    return lua_error(L);
+}
+
+static void refuse_request(struct guest *g, const struct message *m)
+{
+    struct task *t = task_new(g->runtime, g->L);
+
+    t->ended = request_ended;
+    t->owner = g;
+    t->id = m->id;
+    t->method = STATUS_NO_METHOD;
+    t->started_ns = now_ns();
+    t->number = status_call_started(g->worker.status, STATUS_NO_METHOD, t->started_ns);
+    worker_call_started(&g->worker);
+    lua_rawgeti(t->co, LUA_REGISTRYINDEX, g->handler);
+    lua_pushcfunction(t->co, run_refusal);
+    lua_pushlightuserdata(t->co, (void *)m);
+    task_start(t, 1);
+}
+
+/* Protected: making a task may raise a memory error. */
+static int take_request(lua_State *L)
+{
+    struct guest *g = lua_touserdata(L, 1);
+    const struct message *m = lua_touserdata(L, 2);
+    uint32_t method = m->method.at ? find_by_name(g, m->method) : m->method_id;
+    lua_Unsigned count;
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->methods);
+    count = lua_rawlen(L, -1);
+    lua_pop(L, 1);
+    if (method < count) {
+        start_request(g, m, method);
+    } else {
+        refuse_request(g, m);
+    }
+    return 0;
+}
+
+static void on_request(void *ctx, const struct message *m)
+{
+    struct guest *g = ctx;
+
+    lua_pushcfunction(g->L, take_request);
+    lua_pushlightuserdata(g->L, g);
+    lua_pushlightuserdata(g->L, (void *)m);
+    if (lua_pcall(g->L, 2, 0, 0) != LUA_OK) {
+        struct failure why;
+
+        lua_pop(g->L, 1);
+        fail(&why, TITAN_E_LIMIT_EXCEEDED, "the worker is out of memory");
+        (void)answer_failure(&g->worker.data, m->id, &why);
+    }
+}
+
+static void on_cancel(void *ctx, uint32_t id)
+{
+    struct guest *g = ctx;
+
+    for (struct list *l = g->runtime->tasks.next; l != &g->runtime->tasks; l = l->next) {
+        struct task *t = list_entry(l, struct task, link);
+
+        if (t->ended == request_ended && t->id == id) {
+            lua_rawgeti(g->L, LUA_REGISTRYINDEX, g->cancelled);
+            (void)task_interrupt(t, g->L); /* not waiting: its answer is on the way already */
+            return;
+        }
+    }
+}
+
+/* ---- the Lua part ---- */
+
+static int traceback(lua_State *L)
+{
+    luaL_tolstring(L, 1, NULL);
+    luaL_traceback(L, L, lua_tostring(L, -1), 1);
+    return 1;
+}
+
+/* titan.worker[name](decoded payload, if there is one) */
+static int call_main(lua_State *L)
+{
+    struct guest *g = lua_touserdata(L, 1);
+    const char *name = lua_touserdata(L, 2);
+    const struct span *payload = lua_touserdata(L, 3);
+    struct failure why;
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->lua_main);
+    lua_getfield(L, -1, name);
+    if (payload != NULL &&
+        value_decode(L, *payload, g->worker.control.limits.nesting, &why) < 0) {
+        return luaL_error(L, "%s", why.message);
+    }
+    lua_call(L, payload ? 1 : 0, 0);
+    return 0;
+}
+
+/* LUA_OK, or an error's status with the error on the stack. */
+static int protected_main(struct guest *g, const char *name, const struct span *payload)
+{
+    int status;
+
+    lua_pushcfunction(g->L, traceback);
+    lua_pushcfunction(g->L, call_main);
+    lua_pushlightuserdata(g->L, g);
+    lua_pushlightuserdata(g->L, (void *)name);
+    lua_pushlightuserdata(g->L, (void *)payload);
+    status = lua_pcall(g->L, 3, 0, -5);
+    lua_remove(g->L, status == LUA_OK ? -1 : -2);
+    return status;
+}
+
+/* An error here is one that the Lua part could not make an answer of. */
+static void tell_main(struct guest *g, const char *name, const struct span *payload)
+{
+    if (protected_main(g, name, payload) != LUA_OK) {
+        task_uncaught(g->runtime, g->L, -1, name);
+        lua_pop(g->L, 1);
+    }
+}
+
+static void on_start(void *ctx, struct span spec)
+{
+    tell_main(ctx, "start", &spec);
+}
+
+static void on_proceed(void *ctx)
+{
+    tell_main(ctx, "proceed", NULL);
+}
+
+static void on_shutdown(void *ctx)
+{
+    tell_main(ctx, "shutdown", NULL);
+}
+
+/* ---- life ---- */
+
+static const struct worker_guest worker_guest = {on_start, on_proceed, on_request, on_cancel,
+                                                 on_shutdown};
+
+static void worker_uncaught(struct runtime *rt)
+{
+    worker_abort(&((struct guest *)rt->owner)->worker);
+}
+
+static int run_worker(void *ctx, const struct worker_fds *fds)
+{
+    struct guest *g = ctx;
+
+    if (uv_loop_fork(g->runtime->uv) < 0) {
+        fprintf(stderr, "titan: a worker could not make its loop: out of descriptors\n");
+        return 1;
+    }
+    g->is_worker = true;
+    g->runtime->owner = g;
+    g->runtime->uncaught = worker_uncaught;
+    return worker_run(&g->worker, g->runtime->uv, fds, &worker_guest, g);
+}
+
+static int read_boot(int fd, uint8_t **bytes, size_t *len)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0) {
+        return -1;
+    }
+    *len = (size_t)st.st_size;
+    *bytes = malloc(*len + 1);
+    if (*bytes == NULL || pread(fd, *bytes, *len, 0) != (ssize_t)*len) {
+        free(*bytes);
+        return -1;
+    }
+    return 0;
+}
+
+static int warm_up(void *ctx, int boot_fd, struct failure *why)
+{
+    struct guest *g = ctx;
+    struct span boot;
+    uint8_t *bytes;
+    int status;
+
+    if (read_boot(boot_fd, &bytes, &boot.len) < 0) {
+        return fail(why, TITAN_E_SPAWN_FAILED, "the boot data cannot be read");
+    }
+    boot.at = bytes;
+    g->worker.control.limits = WIRE_LIMITS_DEFAULT;
+    status = protected_main(g, "warm_up", &boot);
+    free(bytes);
+    if (status != LUA_OK) {
+        fail(why, TITAN_E_SPAWN_FAILED, "%s", luaL_tolstring(g->L, -1, NULL));
+        lua_pop(g->L, 2);
+        return why->code;
+    }
+    lua_gc(g->L, LUA_GCCOLLECT);
+    lua_gc(g->L, LUA_GCCOLLECT);
+    return TITAN_OK;
+}
+
+/* Everything that can be loaded before the fork is. */
+static int open_state(lua_State *L)
+{
+    struct guest *g = lua_touserdata(L, 1);
+
+    luaL_openlibs(L);
+    core_preload(L);
+    g->runtime = runtime_of(L);
+    lua_pushlightuserdata(L, g);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+    lua_getglobal(L, "require");
+    lua_pushstring(L, "titan.worker");
+    lua_call(L, 1, 1);
+    g->lua_main = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+int titan_zygote_main(int argc, char **argv)
+{
+    struct guest g = {
+        .methods = LUA_NOREF,
+        .by_name = LUA_NOREF,
+        .self = LUA_NOREF,
+        .handler = LUA_NOREF,
+        .refuse = LUA_NOREF,
+        .cancelled = LUA_NOREF,
+    };
+    struct zygote_guest guest = {warm_up, run_worker, &g};
+    int code = zygote_begin();
+
+    (void)argc;
+    (void)argv;
+    if (code != 0) {
+        return code;
+    }
+    code = 1;
+    g.L = luaL_newstate();
+    if (g.L == NULL) {
+        fprintf(stderr, "titan-zygote: out of memory\n");
+        return 1;
+    }
+    lua_pushcfunction(g.L, open_state);
+    lua_pushlightuserdata(g.L, &g);
+    if (lua_pcall(g.L, 1, 0, 0) != LUA_OK) {
+        fprintf(stderr, "titan-zygote: %s\n", lua_tostring(g.L, -1));
+    } else {
+        code = zygote_serve(&guest);
+    }
+    lua_close(g.L);
+    return code;
+}

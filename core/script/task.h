@@ -1,0 +1,79 @@
+/*
+ * Tasks: Lua functions that run as coroutines on the loop and may wait: for an answer, for a time, for
+ * each other.
+ *
+ *     RUNNING --wait--> WAITING --the answer, the time--> RUNNING
+ *        |--park--> PARKED --unpark--> READY --end of the turn--> RUNNING
+ *        |          (an interrupt takes any of these three to READY, with an error to raise)
+ *        `--coroutine.yield by the user's own code--> FOREIGN: whoever it told resumes it
+ *
+ * A task ends by its own function returning or raising, inside its coroutine, whoever resumed that
+ * last; `ended` is called there, exactly once. Coroutines are reused.
+ */
+#ifndef TITAN_SCRIPT_TASK_H
+#define TITAN_SCRIPT_TASK_H
+
+#include "rpc/peer.h"
+#include "script/runtime.h"
+
+enum task_state { TASK_IDLE, TASK_RUNNING, TASK_WAITING, TASK_PARKED, TASK_READY, TASK_FOREIGN };
+
+struct task {
+    struct runtime *runtime;
+    lua_State *co;
+    int anchor;       /* keeps the coroutine; the registry also leads from its address here */
+    struct list link; /* in runtime->tasks or runtime->idle */
+    struct list ready;
+    enum task_state state;
+    struct call call;   /* the answer it waits for, if any */
+    struct timer timer; /* the time it waits for, if any */
+    const struct reply *reply; /* only while it is resumed with it */
+    bool interrupted; /* the error at the top of its stack is to be raised when it is resumed */
+    /* L is the coroutine, `status` LUA_OK or an error's, the results or the error lie at `first` and
+     * above. May raise: that is reported, not caught. */
+    void (*ended)(struct task *t, lua_State *L, int status, int first);
+    void *owner;
+    /* For a task that answers a request: its number in the status page, its start, its id on the wire
+     * and its method, STATUS_NO_METHOD for any other task. */
+    uint64_t number;
+    uint64_t started_ns;
+    uint32_t id, method;
+};
+
+void tasks_open(struct runtime *rt);
+void tasks_discard(struct runtime *rt); /* gives up those that have not ended */
+void tasks_close(struct runtime *rt);
+
+/* A task to be filled: push the message handler, the function and its arguments onto t->co, then
+ * task_start. Raises a Lua memory error on L. */
+struct task *task_new(struct runtime *rt, lua_State *L);
+
+/* Runs it until it first waits or ends. `nargs` counts the arguments, not the function. */
+void task_start(struct task *t, int nargs);
+
+/* The task whose coroutine L is. Raises an error that says what to do when it is none's. */
+struct task *task_current(lua_State *L);
+
+/* Suspends the running task, in WAITING or PARKED: `return task_wait(t, state, L, k)`. `k` runs when it
+ * is resumed. */
+int task_wait(struct task *t, enum task_state state, lua_State *L, lua_KFunction k);
+
+/* What a continuation calls first, with its ctx: the task, which has just been resumed. Raises the
+ * error of an interrupted task, and one where the user's own code resumed the coroutine. */
+struct task *task_resumed(lua_State *L, lua_KContext ctx);
+
+/* The task whose coroutine `co` is, whoever resumed it; NULL when it is none's. */
+struct task *task_of(lua_State *L, lua_State *co);
+
+/* Resumes a waiting task now; a parked one at the end of the turn (any other is left alone). */
+void task_resume(struct task *t);
+void task_unpark(struct task *t);
+
+/* Ends its waiting with the error at the top of L's stack, which is popped. False when it does not
+ * wait, or is interrupted already. */
+bool task_interrupt(struct task *t, lua_State *L);
+
+/* An error outside of any task: reported, and the running script ends with it. */
+void task_uncaught(struct runtime *rt, lua_State *L, int index, const char *where);
+
+#endif

@@ -1,0 +1,427 @@
+#include "script/value.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "wire/mp_read.h"
+#include "wire/mp_write.h"
+
+/* ---- encoding ---- */
+
+struct encoder {
+    lua_State *L;
+    struct buf *b;
+    unsigned nesting;
+    size_t size_max;
+    struct failure *why;
+    char path[160];                      /* to the value that cannot travel, built from its end */
+    const void *open[MP_DEPTH_MAX + 1]; /* the tables around the current value */
+};
+
+static int encode_value(struct encoder *e, int index, unsigned depth);
+
+static int out_of_memory(struct encoder *e)
+{
+    return fail(e->why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+}
+
+/* Puts a step before the path: ".name" or "[3]". A path that gets too long keeps its end. */
+static void prepend(struct encoder *e, const char *step)
+{
+    size_t len = strlen(step);
+    size_t old = strlen(e->path);
+
+    if (len + old < sizeof e->path) {
+        memmove(e->path + len, e->path, old + 1);
+        memcpy(e->path, step, len);
+    }
+}
+
+/* The key at stack index `index`, as a step of the path. */
+static void prepend_key(struct encoder *e, int index)
+{
+    char step[64];
+
+    switch (lua_type(e->L, index)) {
+    case LUA_TSTRING:
+        snprintf(step, sizeof step, ".%.48s", lua_tostring(e->L, index));
+        break;
+    case LUA_TNUMBER:
+        if (lua_isinteger(e->L, index)) {
+            snprintf(step, sizeof step, "[%lld]", (long long)lua_tointeger(e->L, index));
+        } else {
+            snprintf(step, sizeof step, "[%g]", (double)lua_tonumber(e->L, index));
+        }
+        break;
+    default:
+        snprintf(step, sizeof step, "[%s]", luaL_typename(e->L, index));
+        break;
+    }
+    prepend(e, step);
+}
+
+static int encode_string(struct encoder *e, int index)
+{
+    size_t len;
+    const char *bytes = lua_tolstring(e->L, index, &len);
+
+    if (len > e->size_max) {
+        return fail(e->why, TITAN_E_LIMIT_EXCEEDED,
+                    "a string of %zu bytes, a message may have %zu (limits.frame)", len,
+                    e->size_max);
+    }
+    return mp_write_str(e->b, bytes, len) ? TITAN_OK : out_of_memory(e);
+}
+
+static int encode_number(struct encoder *e, int index)
+{
+    bool ok = lua_isinteger(e->L, index)
+                  ? mp_write_int(e->b, (int64_t)lua_tointeger(e->L, index))
+                  : mp_write_double(e->b, (double)lua_tonumber(e->L, index));
+
+    return ok ? TITAN_OK : out_of_memory(e);
+}
+
+static int too_deep(struct encoder *e, const void *table, unsigned depth)
+{
+    for (unsigned i = 0; i < depth; i++) {
+        if (e->open[i] == table) {
+            return fail(e->why, TITAN_E_VALIDATION_FAILED,
+                        "a table that contains itself: cycles cannot travel");
+        }
+    }
+    return fail(e->why, TITAN_E_VALIDATION_FAILED,
+                "tables nested more than %u deep (limits.nesting)", e->nesting);
+}
+
+struct shape {
+    lua_Unsigned pairs;
+    bool is_array;
+};
+
+/* Counts the pairs and finds out whether the keys are exactly 1..n. Looking first keeps the work
+ * linear: to begin an array and to start anew as a map would double it at each level. */
+static struct shape shape_of(lua_State *L, int table)
+{
+    lua_Unsigned n = lua_rawlen(L, table);
+    struct shape s = {0, true};
+
+    lua_pushnil(L);
+    while (lua_next(L, table)) {
+        lua_pop(L, 1);
+        s.pairs++;
+        if (s.is_array && (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 ||
+                           (lua_Unsigned)lua_tointeger(L, -1) > n)) {
+            s.is_array = false;
+        }
+    }
+    s.is_array = s.is_array && s.pairs == n;
+    return s;
+}
+
+static int encode_array(struct encoder *e, int table, uint32_t n, unsigned depth)
+{
+    if (!mp_write_array(e->b, n)) {
+        return out_of_memory(e);
+    }
+    for (uint32_t i = 1; i <= n; i++) {
+        int code;
+
+        lua_rawgeti(e->L, table, i);
+        code = encode_value(e, lua_gettop(e->L), depth + 1);
+        if (code < 0) {
+            lua_pop(e->L, 1);
+            lua_pushinteger(e->L, i);
+            prepend_key(e, -1);
+        }
+        lua_pop(e->L, 1);
+        if (code < 0) {
+            return code;
+        }
+    }
+    return TITAN_OK;
+}
+
+static int encode_key(struct encoder *e, int index)
+{
+    switch (lua_type(e->L, index)) {
+    case LUA_TSTRING:
+        return encode_string(e, index);
+    case LUA_TNUMBER:
+        return encode_number(e, index);
+    case LUA_TBOOLEAN:
+        return mp_write_bool(e->b, lua_toboolean(e->L, index)) ? TITAN_OK : out_of_memory(e);
+    default:
+        return fail(e->why, TITAN_E_VALIDATION_FAILED, "a %s as a key cannot travel",
+                    luaL_typename(e->L, index));
+    }
+}
+
+static int encode_map(struct encoder *e, int table, uint32_t n, unsigned depth)
+{
+    if (!mp_write_map(e->b, n)) {
+        return out_of_memory(e);
+    }
+    lua_pushnil(e->L);
+    while (lua_next(e->L, table)) {
+        int value = lua_gettop(e->L);
+        int code = encode_key(e, value - 1);
+
+        if (code == TITAN_OK) {
+            code = encode_value(e, value, depth + 1);
+        }
+        if (code < 0) {
+            prepend_key(e, value - 1);
+            lua_settop(e->L, value - 2);
+            return code;
+        }
+        lua_settop(e->L, value - 1);
+    }
+    return TITAN_OK;
+}
+
+static int encode_table(struct encoder *e, int index, unsigned depth)
+{
+    struct shape s;
+
+    if (depth >= e->nesting) {
+        return too_deep(e, lua_topointer(e->L, index), depth);
+    }
+    e->open[depth] = lua_topointer(e->L, index);
+    if (!lua_checkstack(e->L, 4)) {
+        return out_of_memory(e);
+    }
+    s = shape_of(e->L, index);
+    if (s.pairs > e->size_max) {
+        return fail(e->why, TITAN_E_LIMIT_EXCEEDED, "a table of %llu entries (limits.frame)",
+                    (unsigned long long)s.pairs);
+    }
+    return s.is_array ? encode_array(e, index, (uint32_t)s.pairs, depth)
+                      : encode_map(e, index, (uint32_t)s.pairs, depth);
+}
+
+static int encode_value(struct encoder *e, int index, unsigned depth)
+{
+    bool ok;
+
+    switch (lua_type(e->L, index)) {
+    case LUA_TNIL:
+        ok = mp_write_nil(e->b);
+        break;
+    case LUA_TBOOLEAN:
+        ok = mp_write_bool(e->b, lua_toboolean(e->L, index));
+        break;
+    case LUA_TNUMBER:
+        return encode_number(e, index);
+    case LUA_TSTRING:
+        return encode_string(e, index);
+    case LUA_TTABLE:
+        return encode_table(e, index, depth);
+    default:
+        return fail(e->why, TITAN_E_VALIDATION_FAILED,
+                    "a %s cannot travel: only nil, booleans, numbers, strings and tables of these can",
+                    luaL_typename(e->L, index));
+    }
+    return ok ? TITAN_OK : out_of_memory(e);
+}
+
+static void name_path(struct encoder *e, const char *what)
+{
+    char message[sizeof e->why->message];
+
+    if (e->why != NULL) {
+        snprintf(message, sizeof message, "%.60s%.160s: %.280s", what, e->path, e->why->message);
+        memcpy(e->why->message, message, sizeof message);
+    }
+}
+
+/* Without the parts that are only written when used: this runs for every message. */
+static inline void encoder_init(struct encoder *e, lua_State *L, const struct wire_limits *limits,
+                                struct buf *b, struct failure *why)
+{
+    e->L = L;
+    e->b = b;
+    e->nesting = limits->nesting;
+    e->size_max = limits->frame;
+    e->why = why;
+    e->path[0] = '\0';
+}
+
+int value_encode_list(lua_State *L, int first, int count, const char *what,
+                      const struct wire_limits *limits, struct buf *b, struct failure *why)
+{
+    struct encoder e;
+
+    encoder_init(&e, L, limits, b, why);
+    if (!mp_write_array(b, (uint32_t)count)) {
+        return out_of_memory(&e);
+    }
+    for (int i = 0; i < count; i++) {
+        int code = encode_value(&e, first + i, 1);
+
+        if (code < 0) {
+            char name[64];
+
+            snprintf(name, sizeof name, "%s %d", what, i + 1);
+            name_path(&e, name);
+            return code;
+        }
+    }
+    return TITAN_OK;
+}
+
+int value_encode(lua_State *L, int index, const struct wire_limits *limits, struct buf *b,
+                 struct failure *why)
+{
+    struct encoder e;
+    int code;
+
+    encoder_init(&e, L, limits, b, why);
+    code = encode_value(&e, lua_absindex(L, index), 0);
+    if (code < 0) {
+        name_path(&e, "value");
+    }
+    return code;
+}
+
+/* ---- decoding ---- */
+
+#define PREALLOCATE_MAX 4096 /* a table grows to what really comes */
+
+struct decoder {
+    lua_State *L;
+    struct mp_reader r;
+    unsigned nesting;
+};
+
+static const char *decode_value(struct decoder *d, unsigned depth);
+
+static int preallocate(uint32_t n)
+{
+    return (int)(n < PREALLOCATE_MAX ? n : PREALLOCATE_MAX);
+}
+
+static const char *decode_array(struct decoder *d, uint32_t n, unsigned depth)
+{
+    bool holes = false;
+
+    lua_createtable(d->L, preallocate(n), 0);
+    for (uint32_t i = 1; i <= n; i++) {
+        const char *wrong = decode_value(d, depth + 1);
+
+        if (wrong) {
+            return wrong;
+        }
+        holes = holes || lua_isnil(d->L, -1);
+        lua_rawseti(d->L, -2, i);
+    }
+    if (holes) {
+        lua_pushinteger(d->L, n);
+        lua_setfield(d->L, -2, "n");
+    }
+    return NULL;
+}
+
+static const char *decode_map(struct decoder *d, uint32_t n, unsigned depth)
+{
+    lua_createtable(d->L, 0, preallocate(n));
+    for (uint32_t i = 0; i < n; i++) {
+        const char *wrong = decode_value(d, depth + 1);
+
+        if (wrong) {
+            return wrong;
+        }
+        if (lua_isnil(d->L, -1) || (lua_type(d->L, -1) == LUA_TNUMBER && !lua_isinteger(d->L, -1) &&
+                                    isnan(lua_tonumber(d->L, -1)))) {
+            return "a map with a key that is nil or not a number";
+        }
+        wrong = decode_value(d, depth + 1);
+        if (wrong) {
+            return wrong;
+        }
+        lua_rawset(d->L, -3);
+    }
+    return NULL;
+}
+
+static const char *decode_value(struct decoder *d, unsigned depth)
+{
+    struct mp_token t;
+    const char *wrong = mp_next(&d->r, &t);
+
+    if (wrong) {
+        return wrong;
+    }
+    switch (t.type) {
+    case MP_NIL:
+        lua_pushnil(d->L);
+        return NULL;
+    case MP_BOOL:
+        lua_pushboolean(d->L, (int)t.i);
+        return NULL;
+    case MP_INT:
+        lua_pushinteger(d->L, (lua_Integer)t.i);
+        return NULL;
+    case MP_UINT: /* Lua's integers end at 2^63 - 1 */
+        lua_pushnumber(d->L, (lua_Number)t.u);
+        return NULL;
+    case MP_DOUBLE:
+        lua_pushnumber(d->L, (lua_Number)t.d);
+        return NULL;
+    case MP_STR:
+        lua_pushlstring(d->L, (const char *)t.bytes, t.n);
+        return NULL;
+    case MP_EXT:
+        return "an extension type that this version does not know";
+    default:
+        break;
+    }
+    if (depth >= d->nesting) {
+        return "nested too deeply";
+    }
+    luaL_checkstack(d->L, 4, "a deeply nested value");
+    return t.type == MP_ARRAY ? decode_array(d, t.n, depth) : decode_map(d, t.n, depth);
+}
+
+static int malformed(lua_State *L, int top, struct failure *why, const char *wrong)
+{
+    lua_settop(L, top);
+    fail(why, TITAN_E_PROTOCOL_ERROR, "%s", wrong);
+    return -1;
+}
+
+int value_decode_list(lua_State *L, struct span payload, unsigned nesting, struct failure *why)
+{
+    struct decoder d = {L, {payload.at, payload.at + payload.len}, nesting};
+    int top = lua_gettop(L);
+    struct mp_token t;
+    const char *wrong = mp_next(&d.r, &t);
+
+    if (!wrong && t.type != MP_ARRAY) {
+        wrong = "something other than an array of values";
+    }
+    if (!wrong && (t.n > INT32_MAX || !lua_checkstack(L, (int)t.n + 4))) {
+        wrong = "more values than a function can take";
+    }
+    for (uint32_t i = 0; !wrong && i < t.n; i++) {
+        wrong = decode_value(&d, 1);
+    }
+    if (!wrong && d.r.at != d.r.end) {
+        wrong = "bytes after the end of the values";
+    }
+    return wrong ? malformed(L, top, why, wrong) : (int)t.n;
+}
+
+int value_decode(lua_State *L, struct span payload, unsigned nesting, struct failure *why)
+{
+    struct decoder d = {L, {payload.at, payload.at + payload.len}, nesting};
+    int top = lua_gettop(L);
+    const char *wrong = decode_value(&d, 0);
+
+    if (!wrong && d.r.at != d.r.end) {
+        wrong = "bytes after the end of the value";
+    }
+    return wrong ? malformed(L, top, why, wrong) : TITAN_OK;
+}

@@ -1,0 +1,37 @@
+/*
+ * Values between the Lua stack and MessagePack, in one pass each way.
+ *
+ * A table whose keys are exactly 1..n travels as an array, every other table as a map with the keys it
+ * has, so holes and an explicit `n` arrive as they were. Metatables stay behind. Integers and floats
+ * are kept apart. What cannot travel (functions, userdata, threads, cycles, too deep nesting) is named
+ * with the path to it.
+ */
+#ifndef TITAN_SCRIPT_VALUE_H
+#define TITAN_SCRIPT_VALUE_H
+
+#include <lua.h>
+
+#include "wire/message.h"
+
+/*
+ * Appends `count` values from stack index `first` as one array. Raises no Lua error. On failure the
+ * buffer may hold a part: the caller truncates it. `what` is what a value is called in errors
+ * ("argument").
+ */
+int value_encode_list(lua_State *L, int first, int count, const char *what,
+                      const struct wire_limits *limits, struct buf *b, struct failure *why);
+
+/* Appends the one value at `index`. */
+int value_encode(lua_State *L, int index, const struct wire_limits *limits, struct buf *b,
+                 struct failure *why);
+
+/*
+ * Pushes the elements of an array, which the span must be exactly. Returns how many; -1 when the bytes
+ * are malformed, with `why`, and nothing is pushed. May raise a Lua memory error.
+ */
+int value_decode_list(lua_State *L, struct span payload, unsigned nesting, struct failure *why);
+
+/* Pushes the one value that the span must be exactly; TITAN_OK, or as above. */
+int value_decode(lua_State *L, struct span payload, unsigned nesting, struct failure *why);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * What manager and zygote say to each other, one SEQPACKET message each. Both ends are the same build
+ * of the same library, so these are plain structs.
+ */
+#ifndef TITAN_SPAWN_ZYGOTE_PROTOCOL_H
+#define TITAN_SPAWN_ZYGOTE_PROTOCOL_H
+
+#include <stdint.h>
+
+/* The zygote's descriptors, set up by whoever starts it. */
+#define ZYGOTE_SOCKET 3 /* the conversation below */
+#define ZYGOTE_BOOT 4   /* a memfd: the guest's boot data (what to preload) */
+
+/* A worker's descriptors in the order they travel with ZYGOTE_FORK. */
+enum worker_fd { FD_DATA, FD_CONTROL, FD_STATUS, FD_STDOUT, FD_STDERR, WORKER_FDS };
+
+enum zygote_order {
+    ZYGOTE_FORK,   /* with WORKER_FDS descriptors: fork a worker; answered by FORKED */
+    ZYGOTE_ADOPT,  /* pid: a worker forked by a zygote before this one */
+    ZYGOTE_RELEASE /* pid: this worker's group is gone; sent while the pid is still a zombie */
+};
+
+struct zygote_request {
+    uint32_t order;
+    int32_t pid;
+    uint64_t tag; /* comes back in the reply */
+};
+
+enum zygote_news {
+    ZYGOTE_READY,  /* the preloads are done */
+    ZYGOTE_FAILED, /* they are not, and this zygote ends; text says why */
+    ZYGOTE_FORKED  /* with a pidfd; or error: -errno */
+};
+
+struct zygote_reply {
+    uint32_t news;
+    int32_t pid;
+    uint64_t tag;
+    int32_t error;
+    char text[1024];
+};
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * A channel carries frames between two peers, in order, both ways. One interface for every transport:
+ * `unix` is the one of this version; tcp, websocket and the in-process mailbox take the same shape.
+ *
+ * Writing is appending to channel->out and calling channel_written(); it never blocks and never
+ * sends by itself: what one loop turn wrote goes out together at its end.
+ */
+#ifndef TITAN_TRANSPORT_CHANNEL_H
+#define TITAN_TRANSPORT_CHANNEL_H
+
+#include "base/buf.h"
+#include "transport/reactor.h"
+
+struct channel;
+
+/* What the owner hears. It may close the channel in any of them. */
+struct channel_events {
+    /* Bytes came in: returns how many of them were whole frames and are done with. The rest is kept
+     * and comes again with more behind it. */
+    size_t (*bytes)(void *ctx, const uint8_t *bytes, size_t len);
+    /* Nothing will come any more: 0 for the end of the stream, else an errno. Once. */
+    void (*lost)(void *ctx, int error);
+};
+
+/* What a transport provides. */
+struct channel_ops {
+    const char *name;
+    void (*drain)(struct channel *c);
+    void (*finish)(struct channel *c);
+    void (*close)(struct channel *c);
+};
+
+struct channel {
+    const struct channel_ops *ops;
+    const struct channel_events *events;
+    void *ctx;
+    struct reactor *reactor;
+    struct flusher flusher;
+    struct buf in;  /* the beginning of a frame whose rest has not come */
+    struct buf out; /* what is still to be sent */
+    /* While more than this waits to be sent nothing is read, so that a peer that sends and never
+     * reads cannot fill our memory. 0: always read. Only one side of a channel may set it, or both
+     * could wait for each other. */
+    size_t read_pause_len;
+};
+
+/* Bytes were appended to c->out. */
+static inline void channel_written(struct channel *c)
+{
+    reactor_flush_later(c->reactor, &c->flusher);
+}
+
+/* Reads what has arrived already, without waiting: before a peer that has died is given up. May
+ * report `lost`. */
+static inline void channel_drain(struct channel *c)
+{
+    c->ops->drain(c);
+}
+
+/* Blocks until all that was written is sent or cannot be: the last thing before a worker exits. */
+static inline void channel_finish(struct channel *c)
+{
+    c->ops->finish(c);
+}
+
+/* Closes and frees. What was not sent is dropped. Sets *c to NULL; does nothing when it is. */
+static inline void channel_close(struct channel **c)
+{
+    struct channel *closing = *c;
+
+    *c = NULL;
+    if (closing != NULL) {
+        closing->ops->close(closing);
+    }
+}
+
+/* A stream socket, which the channel owns from success on. NULL when memory or descriptors are out. */
+struct channel *channel_unix(struct reactor *r, int fd, const struct channel_events *events, void *ctx);
+
+#endif

@@ -1,0 +1,280 @@
+#include "transport/reactor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "titan.h"
+
+#define NEVER UINT64_MAX
+
+/* ---- the end of a turn ---- */
+
+static void flush_once(struct reactor *r)
+{
+    struct list now;
+
+    list_init(&now);
+    while (!list_empty(&r->dirty)) {
+        struct list *node = r->dirty.next;
+
+        list_remove(node);
+        list_push(&now, node);
+    }
+    while (!list_empty(&now)) {
+        struct flusher *f = list_entry(now.next, struct flusher, node);
+
+        list_remove(&f->node);
+        f->flush(f);
+    }
+}
+
+/* Twice: what resumed tasks wrote goes out in this turn, too. What they resume again has the next one,
+ * so that tasks that wake each other keep the loop from nothing. */
+static void flush_turn(uv_prepare_t *handle)
+{
+    struct reactor *r = handle->data;
+
+    flush_once(r);
+    flush_once(r);
+    if (list_empty(&r->dirty)) {
+        uv_idle_stop(&r->awake);
+    }
+}
+
+static void nothing(uv_idle_t *handle)
+{
+    (void)handle;
+}
+
+void reactor_stay_awake(struct reactor *r)
+{
+    uv_idle_start(&r->awake, nothing);
+}
+
+void flusher_init(struct flusher *f, void (*flush)(struct flusher *f))
+{
+    list_init(&f->node);
+    f->flush = flush;
+}
+
+/* ---- deadlines ---- */
+
+uint64_t reactor_now_ms(const struct reactor *r)
+{
+    return uv_now(r->uv);
+}
+
+static void alarm_rang(uv_timer_t *handle);
+
+/* The uv timer only ever moves to an earlier time: a disarmed timer leaves it as it is, and an alarm
+ * that finds nothing due sets itself anew. So arming and disarming for every call costs a heap
+ * operation and nothing else. */
+static void set_alarm(struct reactor *r, uint64_t at_ms)
+{
+    uint64_t now = reactor_now_ms(r);
+
+    if (at_ms >= r->alarm_ms) {
+        return;
+    }
+    r->alarm_ms = at_ms;
+    uv_timer_start(&r->alarm, alarm_rang, at_ms > now ? at_ms - now : 0, 0);
+}
+
+static void hold_loop(struct reactor *r, struct timer *t, bool hold)
+{
+    if (t->holds == hold) {
+        return;
+    }
+    t->holds = hold;
+    if (hold && r->holding++ == 0) {
+        uv_ref((uv_handle_t *)&r->alarm);
+    } else if (!hold && --r->holding == 0) {
+        uv_unref((uv_handle_t *)&r->alarm);
+    }
+}
+
+static void alarm_rang(uv_timer_t *handle)
+{
+    struct reactor *r = handle->data;
+    struct heap_node *node;
+
+    r->alarm_ms = NEVER;
+    while ((node = heap_first(&r->timers)) != NULL && node->key <= reactor_now_ms(r)) {
+        struct timer *t = list_entry(node, struct timer, node);
+
+        timer_disarm(r, t);
+        t->fire(t);
+    }
+    if (node != NULL) {
+        set_alarm(r, node->key);
+    }
+}
+
+bool timer_arm(struct reactor *r, struct timer *t, uint64_t ms, bool holds)
+{
+    uint64_t now = reactor_now_ms(r);
+
+    heap_remove(&r->timers, &t->node);
+    t->node.key = ms > NEVER - 1 - now ? NEVER - 1 : now + ms;
+    if (!heap_insert(&r->timers, &t->node)) {
+        hold_loop(r, t, false);
+        return false;
+    }
+    hold_loop(r, t, holds);
+    set_alarm(r, t->node.key);
+    return true;
+}
+
+void timer_disarm(struct reactor *r, struct timer *t)
+{
+    heap_remove(&r->timers, &t->node);
+    hold_loop(r, t, false);
+}
+
+uint64_t timer_left_ms(const struct reactor *r, const struct timer *t)
+{
+    uint64_t now = reactor_now_ms(r);
+
+    if (t->node.place == 0) {
+        return NEVER;
+    }
+    return t->node.key > now ? t->node.key - now : 0;
+}
+
+/* ---- descriptors ---- */
+
+struct watch {
+    uv_poll_t poll;
+    struct reactor *reactor;
+    watch_fn fn;
+    void *ctx;
+    int fd;
+    int events;
+};
+
+static void watch_ready(uv_poll_t *poll, int status, int events)
+{
+    struct watch *w = poll->data;
+
+    if (status < 0) {
+        /* POLLERR: libuv has stopped the handle. The owner's read says what it was, and its next
+         * watch_events starts the handle again. */
+        w->events = 0;
+        events = UV_READABLE;
+    }
+    w->fn(w->ctx, events);
+}
+
+static void watch_closed(uv_handle_t *handle)
+{
+    struct watch *w = handle->data;
+
+    w->reactor->open--;
+    free(w);
+}
+
+struct watch *watch_open(struct reactor *r, int fd, int events, watch_fn fn, void *ctx)
+{
+    struct watch *w = calloc(1, sizeof *w);
+
+    if (w == NULL) {
+        return NULL;
+    }
+    if (uv_poll_init(r->uv, &w->poll, fd) < 0) {
+        free(w);
+        return NULL;
+    }
+    w->poll.data = w;
+    w->reactor = r;
+    w->fn = fn;
+    w->ctx = ctx;
+    w->fd = fd;
+    r->open++;
+    if (watch_events(w, events) < 0) {
+        uv_close((uv_handle_t *)&w->poll, watch_closed);
+        return NULL;
+    }
+    return w;
+}
+
+int watch_fd(const struct watch *w)
+{
+    return w->fd;
+}
+
+int watch_events(struct watch *w, int events)
+{
+    if (w->events == events) {
+        return 0;
+    }
+    w->events = events;
+    return events ? uv_poll_start(&w->poll, events, watch_ready) : uv_poll_stop(&w->poll);
+}
+
+void watch_hold(struct watch *w, bool hold)
+{
+    if (hold) {
+        uv_ref((uv_handle_t *)&w->poll);
+    } else {
+        uv_unref((uv_handle_t *)&w->poll);
+    }
+}
+
+void watch_close(struct watch **w)
+{
+    struct watch *closing = *w;
+
+    if (closing == NULL) {
+        return;
+    }
+    *w = NULL;
+    uv_close((uv_handle_t *)&closing->poll, watch_closed);
+    close(closing->fd);
+}
+
+/* ---- life ---- */
+
+static void own_handle_closed(uv_handle_t *handle)
+{
+    struct reactor *r = handle->data;
+
+    r->open--;
+}
+
+int reactor_open(struct reactor *r, uv_loop_t *uv)
+{
+    memset(r, 0, sizeof *r);
+    r->uv = uv;
+    r->alarm_ms = NEVER;
+    list_init(&r->dirty);
+    r->scratch = malloc(SCRATCH_LEN);
+    if (r->scratch == NULL) {
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    uv_prepare_init(uv, &r->turn);
+    uv_idle_init(uv, &r->awake);
+    uv_timer_init(uv, &r->alarm);
+    r->turn.data = r;
+    r->awake.data = r;
+    r->alarm.data = r;
+    uv_prepare_start(&r->turn, flush_turn);
+    uv_unref((uv_handle_t *)&r->turn);
+    uv_unref((uv_handle_t *)&r->alarm);
+    r->open = 3;
+    return TITAN_OK;
+}
+
+void reactor_close(struct reactor *r)
+{
+    uv_close((uv_handle_t *)&r->turn, own_handle_closed);
+    uv_close((uv_handle_t *)&r->awake, own_handle_closed);
+    uv_close((uv_handle_t *)&r->alarm, own_handle_closed);
+    while (r->open > 0) {
+        uv_run(r->uv, UV_RUN_NOWAIT);
+    }
+    heap_free(&r->timers);
+    free(r->scratch);
+    r->scratch = NULL;
+}

@@ -1,0 +1,99 @@
+/*
+ * What one loop drives for Titan: descriptors to watch, deadlines, and the end of a turn, when
+ * everything written during it goes out at once. One reactor a loop, used by the loop's thread alone.
+ */
+#ifndef TITAN_TRANSPORT_REACTOR_H
+#define TITAN_TRANSPORT_REACTOR_H
+
+#include <uv.h>
+
+#include "base/heap.h"
+#include "base/list.h"
+
+#define SCRATCH_LEN ((size_t)128 * 1024)
+
+struct reactor {
+    uv_loop_t *uv;
+    uv_prepare_t turn;
+    uv_idle_t awake; /* active while something is to be flushed: keeps the loop from sleeping */
+    uv_timer_t alarm;
+    uint64_t alarm_ms; /* when the alarm goes off; UINT64_MAX while it is off */
+    struct heap timers;
+    struct list dirty;    /* of struct flusher: has something to send */
+    unsigned open;        /* uv handles whose close callback is still to come */
+    unsigned holding;     /* timers that keep the loop alive */
+    uint8_t *scratch;     /* what channels read into */
+};
+
+/* TITAN_OK or TITAN_E_LIMIT_EXCEEDED. The loop must outlive the reactor. */
+int reactor_open(struct reactor *r, uv_loop_t *uv);
+
+/* Closes everything and runs the loop until the last close callback has been called. Every watch and
+ * timer must be gone. */
+void reactor_close(struct reactor *r);
+
+/* ---- deadlines ---- */
+
+/* Lives inside its owner. Zeroed memory is a timer that is off. */
+struct timer {
+    struct heap_node node;
+    void (*fire)(struct timer *t);
+    bool holds;
+};
+
+/* Fires once, in `ms` from now, unless disarmed; arming again moves it. A timer that `holds` keeps
+ * the loop alive. False when memory is out. */
+bool timer_arm(struct reactor *r, struct timer *t, uint64_t ms, bool holds);
+void timer_disarm(struct reactor *r, struct timer *t);
+
+/* How long until it fires; UINT64_MAX when it is off. */
+uint64_t timer_left_ms(const struct reactor *r, const struct timer *t);
+
+/* The loop's time in ms, taken once a turn. */
+uint64_t reactor_now_ms(const struct reactor *r);
+
+/* ---- descriptors ---- */
+
+struct watch;
+typedef void (*watch_fn)(void *ctx, int events); /* UV_READABLE | UV_WRITABLE */
+
+/* Owns `fd` from success on. NULL when memory or descriptors are out (the fd stays the caller's). */
+struct watch *watch_open(struct reactor *r, int fd, int events, watch_fn fn, void *ctx);
+int watch_fd(const struct watch *w);
+int watch_events(struct watch *w, int events); /* 0 pauses; below zero: errno of the kernel */
+
+/* An unheld watch does not keep the loop alive. */
+void watch_hold(struct watch *w, bool hold);
+
+/* Closes the descriptor; no callback after this. Sets *w to NULL; does nothing when it is. */
+void watch_close(struct watch **w);
+
+/* ---- the end of a turn ---- */
+
+struct flusher {
+    struct list node;
+    void (*flush)(struct flusher *f);
+};
+
+void flusher_init(struct flusher *f, void (*flush)(struct flusher *f));
+
+void reactor_stay_awake(struct reactor *r);
+
+/* Asks for one flush before the loop sleeps. Cheap to call again. */
+static inline void reactor_flush_later(struct reactor *r, struct flusher *f)
+{
+    if (list_empty(&f->node)) {
+        if (list_empty(&r->dirty)) {
+            reactor_stay_awake(r);
+        }
+        list_push(&r->dirty, &f->node);
+    }
+}
+
+/* Takes the request back, as before the owner goes away. */
+static inline void flusher_cancel(struct flusher *f)
+{
+    list_remove(&f->node);
+}
+
+#endif

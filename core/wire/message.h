@@ -1,0 +1,92 @@
+/*
+ * Frames and messages.
+ *
+ * A frame is a 4-byte little-endian length and one MessagePack array, in the shapes of
+ * MessagePack-RPC (https://github.com/msgpack-rpc/msgpack-rpc/blob/master/spec.md), extended:
+ *
+ *     request       [0, id, method, params]           method: a number the peer announced, or a name
+ *                   [0, id, method, params, header]   header: a map, see HEADER_*
+ *     response      [1, id, error, results]           results: an array, one element a value
+ *     notification  [2, method, params]
+ *     cancel        [3, id]                           the caller no longer waits for request id
+ *
+ * [4, ...] and [5, ...] are kept for stream items and stream credit. Payloads (params, results, error,
+ * header) stay bytes here; script/ turns them into values.
+ */
+#ifndef TITAN_WIRE_MESSAGE_H
+#define TITAN_WIRE_MESSAGE_H
+
+#include "base/buf.h"
+#include "base/errors.h"
+
+#define FRAME_HEAD 4
+
+/* A request meant for another service, which the manager passes on. */
+#define HEADER_SERVICE "service"
+
+struct wire_limits {
+    uint32_t frame;       /* bytes of a frame's body at the most */
+    uint32_t nesting;     /* arrays and maps inside each other, <= MP_DEPTH_MAX */
+    uint32_t outstanding; /* calls of one connection that have no answer yet */
+};
+
+#define WIRE_LIMITS_DEFAULT                                                                        \
+    (struct wire_limits)                                                                           \
+    {                                                                                              \
+        .frame = 64u << 20, .nesting = 64, .outstanding = 65536                                    \
+    }
+
+struct span {
+    const uint8_t *at; /* NULL: not there */
+    size_t len;
+};
+
+static inline struct span span_of(const char *text)
+{
+    return (struct span){(const uint8_t *)text, __builtin_strlen(text)};
+}
+
+bool span_is(struct span s, const char *text);
+
+enum message_kind { MESSAGE_REQUEST, MESSAGE_RESPONSE, MESSAGE_NOTIFICATION, MESSAGE_CANCEL };
+
+struct message {
+    enum message_kind kind;
+    uint32_t id;
+    uint32_t method_id;  /* when method.at is NULL */
+    struct span method;  /* the name, without its MessagePack head */
+    struct span payload; /* params of a request or notification, results of a response */
+    struct span error;   /* of a response that is one */
+    struct span header;
+};
+
+/* Takes a frame's body apart. The spans point into it. `why` names what is malformed. */
+int message_parse(struct span body, const struct wire_limits *limits, struct message *m,
+                  struct failure *why);
+
+/*
+ * Looks for a whole frame at the front of `len` bytes. Returns its size with the head, or 0 when more
+ * bytes are needed, or TITAN_E_PROTOCOL_ERROR when it is empty or larger than the limit.
+ */
+int64_t frame_find(const uint8_t *bytes, size_t len, uint32_t limit, struct failure *why);
+
+/* Opens a frame at the end of `b`; *at is what frame_close wants. */
+bool frame_open(struct buf *b, size_t *at);
+
+/* Writes the length of the frame opened at `at`; false when it is over the limit (and then takes the
+ * frame back). */
+bool frame_close(struct buf *b, size_t at, uint32_t limit);
+
+/* The envelope up to the payload, which the caller writes next. */
+bool message_write_request(struct buf *b, uint32_t id, uint32_t method_id, struct span method,
+                           bool has_header);
+bool message_write_results(struct buf *b, uint32_t id);
+bool message_write_error(struct buf *b, uint32_t id); /* the payload is the error */
+bool message_write_error_end(struct buf *b);
+bool message_write_notification(struct buf *b, const char *method);
+bool message_write_cancel(struct buf *b, uint32_t id);
+
+/* The value of a header's key, a string; an absent span when it is not there. */
+struct span header_get(struct span header, const char *key);
+
+#endif

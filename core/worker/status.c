@@ -1,0 +1,63 @@
+#include "worker/status.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int status_map(struct status_page **page, int fd)
+{
+    void *at = mmap(NULL, sizeof **page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (at == MAP_FAILED) {
+        return -errno;
+    }
+    *page = at;
+    return 0;
+}
+
+int status_create(struct status_page **page, int *fd)
+{
+    int code;
+
+    *fd = memfd_create("titan-status", MFD_CLOEXEC);
+    if (*fd < 0) {
+        return -errno;
+    }
+    if (ftruncate(*fd, sizeof **page) < 0) {
+        code = -errno;
+        close(*fd);
+        return code;
+    }
+    code = status_map(page, *fd);
+    if (code < 0) {
+        close(*fd);
+        return code;
+    }
+    (*page)->version = STATUS_VERSION;
+    status_idle(*page);
+    return 0;
+}
+
+void status_unmap(struct status_page **page)
+{
+    if (*page != NULL) {
+        munmap(*page, sizeof **page);
+        *page = NULL;
+    }
+}
+
+const char *status_method_name(const struct status_page *page, uint32_t method)
+{
+    if (method >= STATUS_METHODS || page->methods[method][0] == '\0') {
+        return "?";
+    }
+    return page->methods[method];
+}
+
+void status_name_method(struct status_page *page, uint32_t method, const char *name)
+{
+    if (method < STATUS_METHODS) {
+        snprintf(page->methods[method], STATUS_NAME, "%s", name);
+    }
+}

@@ -1,0 +1,108 @@
+/*
+ * The status page: what a worker is doing, in memory that its manager can read without asking, and
+ * that outlives the worker, so that a crash report can say what it was doing when it died.
+ *
+ * One writer, the worker's thread; the manager only reads. Everything that changes is an atomic of
+ * its own, relaxed: a reader may see one field newer than another, never a torn one. After the
+ * worker's death nothing changes any more and the page is consistent but for the call it died in.
+ */
+#ifndef TITAN_WORKER_STATUS_H
+#define TITAN_WORKER_STATUS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+
+#define STATUS_VERSION 1
+#define STATUS_RING 16    /* calls remembered */
+#define STATUS_METHODS 64 /* methods whose names are kept */
+#define STATUS_NAME 32    /* bytes of a name, with its end */
+#define STATUS_NO_METHOD UINT32_MAX
+
+struct status_call {
+    _Atomic uint64_t started_ns; /* monotonic */
+    _Atomic uint64_t ended_ns;   /* 0 while it goes on */
+    _Atomic uint32_t method;
+    _Atomic uint32_t failed; /* 1: it ended with an error */
+};
+
+struct status_page {
+    uint32_t version;
+    _Atomic int32_t pid; /* written first thing after the fork */
+    _Atomic uint64_t beat_ns;
+    _Atomic uint64_t calls;  /* started */
+    _Atomic uint64_t ended;  /* finished, well or not */
+    _Atomic uint64_t errors; /* of those finished */
+    _Atomic uint64_t lua_heap_len;
+    /* The call whose code is on the CPU right now; the method is STATUS_NO_METHOD in between. */
+    _Atomic uint32_t running_method;
+    _Atomic uint64_t running_started_ns;
+    struct status_call ring[STATUS_RING]; /* of call number n: ring[n % STATUS_RING] */
+    char methods[STATUS_METHODS][STATUS_NAME];
+};
+
+/* A fresh page as a descriptor (which the caller owns) and mapped. 0 or -errno. */
+int status_create(struct status_page **page, int *fd);
+
+/* The page of a descriptor, which stays the caller's. 0 or -errno. */
+int status_map(struct status_page **page, int fd);
+
+/* Does nothing on NULL, and sets *page to it. */
+void status_unmap(struct status_page **page);
+
+/* The name of a method, or "?" when it is not kept. */
+const char *status_method_name(const struct status_page *page, uint32_t method);
+
+void status_name_method(struct status_page *page, uint32_t method, const char *name);
+
+/* ---- for the worker, on its hot path ---- */
+
+#define status_store(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
+#define status_load(field) atomic_load_explicit(&(field), memory_order_relaxed)
+
+/* Only the worker writes, so a load and a store make a sum without the price of an atomic add. */
+#define status_add(field) status_store(field, status_load(field) + 1)
+
+static inline void status_running(struct status_page *page, uint32_t method, uint64_t started_ns)
+{
+    status_store(page->running_started_ns, started_ns);
+    status_store(page->running_method, method);
+}
+
+static inline void status_idle(struct status_page *page)
+{
+    status_store(page->running_method, STATUS_NO_METHOD);
+}
+
+/* Notes a call's start; returns its number, which status_call_ended wants. */
+static inline uint64_t status_call_started(struct status_page *page, uint32_t method,
+                                           uint64_t started_ns)
+{
+    uint64_t number = status_load(page->calls);
+    struct status_call *call = &page->ring[number % STATUS_RING];
+
+    status_store(call->started_ns, started_ns);
+    status_store(call->ended_ns, 0);
+    status_store(call->method, method);
+    status_store(call->failed, 0);
+    status_store(page->calls, number + 1);
+    return number;
+}
+
+static inline void status_call_ended(struct status_page *page, uint64_t number, uint64_t ended_ns,
+                                     uint32_t failed)
+{
+    if (status_load(page->calls) - number <= STATUS_RING) {
+        struct status_call *call = &page->ring[number % STATUS_RING];
+
+        status_store(call->failed, failed);
+        status_store(call->ended_ns, ended_ns);
+    }
+    status_add(page->ended);
+    if (failed) {
+        status_add(page->errors);
+    }
+}
+
+#endif

@@ -1,0 +1,193 @@
+#include "worker/worker.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "wire/mp_write.h"
+
+/* A worker that cannot send all its answers reads no new requests. */
+#define READ_PAUSE_LEN ((size_t)8 << 20)
+
+static void end(struct worker *w, int exit_code)
+{
+    w->state = WORKER_ENDED;
+    w->exit_code = exit_code;
+    uv_stop(w->reactor.uv);
+}
+
+/* In WORKER_STOPPING, whenever one of the conditions may have come true. */
+static void end_if_done(struct worker *w)
+{
+    if (w->state == WORKER_STOPPING && w->hooks_done && w->drained && w->in_flight == 0) {
+        end(w, 0);
+    }
+}
+
+void worker_call_ended(struct worker *w)
+{
+    w->in_flight--;
+    end_if_done(w);
+}
+
+void worker_hooks_done(struct worker *w)
+{
+    w->hooks_done = true;
+    end_if_done(w);
+}
+
+void worker_abort(struct worker *w)
+{
+    end(w, 1);
+}
+
+void worker_declared(struct worker *w, struct span payload)
+{
+    if (peer_notify(&w->control, "declared", payload) < 0) {
+        end(w, 1);
+    }
+}
+
+void worker_ready(struct worker *w, struct span payload)
+{
+    if (w->state == WORKER_STARTING) {
+        w->state = WORKER_SERVING;
+    }
+    if (peer_notify(&w->control, "ready", payload) < 0) {
+        end(w, 1);
+    }
+}
+
+void worker_failed(struct worker *w, struct span payload)
+{
+    peer_notify(&w->control, "failed", payload);
+    end(w, 1);
+}
+
+/* ---- what the manager says ---- */
+
+static void on_request(void *ctx, const struct message *m)
+{
+    struct worker *w = ctx;
+
+    w->guest->request(w->ctx, m);
+}
+
+static void on_cancel(void *ctx, uint32_t id)
+{
+    struct worker *w = ctx;
+
+    w->guest->cancel(w->ctx, id);
+}
+
+static void on_data_notification(void *ctx, const struct message *m)
+{
+    struct worker *w = ctx;
+
+    if (!span_is(m->method, "drain")) {
+        peer_blame(&w->data, "a notification other than drain");
+        return;
+    }
+    w->drained = true;
+    end_if_done(w);
+}
+
+static void on_control_notification(void *ctx, const struct message *m)
+{
+    struct worker *w = ctx;
+
+    if (span_is(m->method, "start") && w->state == WORKER_STARTING) {
+        w->guest->start(w->ctx, m->payload);
+    } else if (span_is(m->method, "proceed") && w->state == WORKER_STARTING) {
+        w->guest->proceed(w->ctx);
+    } else if (span_is(m->method, "shutdown") && w->state < WORKER_STOPPING) {
+        w->state = WORKER_STOPPING;
+        w->guest->shutdown(w->ctx);
+    } else {
+        peer_blame(&w->control, "a control message that makes no sense now");
+    }
+}
+
+static void on_control_request(void *ctx, const struct message *m)
+{
+    struct worker *w = ctx;
+
+    (void)m;
+    peer_blame(&w->control, "a request on the control connection");
+}
+
+/* Without a manager there is nobody to work for. */
+static void on_lost(void *ctx, int code, const char *why)
+{
+    struct worker *w = ctx;
+
+    if (code == TITAN_E_PROTOCOL_ERROR) {
+        fprintf(stderr, "titan: protocol_error in what the manager sent: %s\n", why);
+    }
+    if (w->state != WORKER_ENDED) {
+        end(w, code == TITAN_E_PROTOCOL_ERROR ? EXIT_PROTOCOL : 1);
+    }
+}
+
+/* ---- life ---- */
+
+static const struct peer_events data_events = {on_request, on_data_notification, on_cancel, on_lost};
+static const struct peer_events control_events = {on_control_request, on_control_notification,
+                                                  on_cancel, on_lost};
+
+static void say_hello(struct worker *w)
+{
+    struct buf b = {0};
+    struct span payload;
+
+    if (mp_write_map(&b, 2) && mp_write_str(&b, "pid", 3) && mp_write_int(&b, getpid()) &&
+        mp_write_str(&b, "version", 7) && mp_write_str(&b, TITAN_VERSION, strlen(TITAN_VERSION))) {
+        payload = (struct span){buf_front(&b), buf_len(&b)};
+        peer_notify(&w->control, "hello", payload);
+    }
+    buf_free(&b);
+}
+
+static int open_all(struct worker *w, uv_loop_t *uv, const struct worker_fds *fds)
+{
+    struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    int code = status_map(&w->status, fds->status);
+
+    close(fds->status);
+    if (code < 0) {
+        return code;
+    }
+    status_store(w->status->pid, (int32_t)getpid());
+    code = reactor_open(&w->reactor, uv);
+    if (code < 0) {
+        return code;
+    }
+    code = peer_open(&w->control, &w->reactor, fds->control, &limits, &control_events, w);
+    if (code < 0) {
+        return code;
+    }
+    code = peer_open(&w->data, &w->reactor, fds->data, &limits, &data_events, w);
+    if (code == TITAN_OK) {
+        w->data.channel->read_pause_len = READ_PAUSE_LEN;
+    }
+    return code;
+}
+
+int worker_run(struct worker *w, uv_loop_t *uv, const struct worker_fds *fds,
+               const struct worker_guest *guest, void *ctx)
+{
+    memset(w, 0, sizeof *w);
+    w->guest = guest;
+    w->ctx = ctx;
+    if (open_all(w, uv, fds) < 0) {
+        fprintf(stderr, "titan: a worker could not set itself up: out of memory or descriptors\n");
+        return 1;
+    }
+    say_hello(w);
+    while (w->state != WORKER_ENDED) {
+        uv_run(uv, UV_RUN_DEFAULT);
+    }
+    channel_finish(w->data.channel);
+    channel_finish(w->control.channel);
+    return w->exit_code;
+}

@@ -1,0 +1,83 @@
+/*
+ * What runs inside a worker, whatever language its methods are written in: the loop, the two
+ * conversations with the manager, the status page, and an orderly end.
+ *
+ * Two connections: `data` carries calls and answers, `control` carries what must never wait behind
+ * them: start, shutdown, cancel. On control, manager -> worker:
+ *
+ *     start(spec)      load this; answered by ready(payload) or failed(payload), and by
+ *                      declared(payload) before it if the guest wants to be told to go on
+ *     proceed()        that
+ *     shutdown()       run the shutdown hooks now; end when the calls in flight have ended
+ *
+ * and worker -> manager: hello({pid}), declared, ready, failed. On data, the notification
+ * drain() says that no request will follow it. Spec and payloads are the guest's business.
+ */
+#ifndef TITAN_WORKER_WORKER_H
+#define TITAN_WORKER_WORKER_H
+
+#include "rpc/peer.h"
+#include "worker/status.h"
+
+#define EXIT_PROTOCOL 76 /* EX_PROTOCOL of sysexits.h: the manager sent garbage */
+
+struct worker;
+
+/* Whoever implements the methods (script/ does it in Lua). */
+struct worker_guest {
+    void (*start)(void *ctx, struct span spec);
+    void (*proceed)(void *ctx);
+    void (*request)(void *ctx, const struct message *m);
+    void (*cancel)(void *ctx, uint32_t id);
+    void (*shutdown)(void *ctx); /* then worker_hooks_done, now or later */
+};
+
+enum worker_state {
+    WORKER_STARTING,
+    WORKER_SERVING,
+    WORKER_STOPPING, /* shutdown was asked for */
+    WORKER_ENDED
+};
+
+struct worker {
+    struct reactor reactor;
+    struct peer data;
+    struct peer control;
+    struct status_page *status;
+    const struct worker_guest *guest;
+    void *ctx;
+    enum worker_state state;
+    bool hooks_done; /* the shutdown hooks have run */
+    bool drained;    /* no request will come any more */
+    uint32_t in_flight;
+    int exit_code;
+};
+
+/* What a worker is born with. */
+struct worker_fds {
+    int data, control, status;
+};
+
+/* Takes the descriptors over, says hello and serves until the end. Returns the exit code. */
+int worker_run(struct worker *w, uv_loop_t *uv, const struct worker_fds *fds,
+               const struct worker_guest *guest, void *ctx);
+
+/* The guest's answers to `start`: what the manager hears is `payload`. */
+void worker_declared(struct worker *w, struct span payload);
+void worker_ready(struct worker *w, struct span payload);
+void worker_failed(struct worker *w, struct span payload);
+
+void worker_hooks_done(struct worker *w);
+
+/* Ends the worker with exit code 1, as after an error that nobody can catch. */
+void worker_abort(struct worker *w);
+
+/* Every request is bracketed by these two. */
+static inline void worker_call_started(struct worker *w)
+{
+    w->in_flight++;
+}
+
+void worker_call_ended(struct worker *w);
+
+#endif

@@ -1,0 +1,231 @@
+--- The manager's config and the options of `pm:spawn`: every key, its meaning and its
+--- default. The tables below are the reference; `config.check` and
+--- `config.spawn_options` only apply them.
+--
+-- A key marked `pending` has a meaning but no effect yet. Saying its default is
+-- harmless and therefore accepted; asking for anything else is refused, since it would
+-- be ignored in silence.
+
+local schema = require "titan.schema"
+local shared = require "titan.config.shared"
+
+local config = {}
+
+local STARTUP_TIMEOUT <const> = 10000 -- ms
+
+-- The manager's config ---------------------------------------------------------------
+
+---@type table<string, titan.Schema>
+local manager_fields = {
+  isolation = shared.fields.isolation,
+  transport = shared.fields.transport,
+  host = {
+    kind = "string", default = "127.0.0.1", pending = "the tcp transport",
+    doc = "address that tcp and websocket listen on",
+  },
+  tls = {
+    kind = "any", pending = "the tcp transport",
+    doc = "certificate, key and authority for tcp and websocket",
+  },
+  preload = {
+    kind = "list", of = shared.path_schema "a module name or a file path", default = {},
+    doc = "modules that are loaded once, before any worker is forked",
+  },
+  store = {
+    kind = "enum", values = { "memory" }, default = "memory",
+    pending_values = {
+      manager = "the manager store", sqlite = "the sqlite store", redis = "the redis store",
+    },
+    doc = "where state that outlives a call is kept",
+  },
+}
+
+manager_fields.restart_policy = {
+  kind = "table", pending = "restarts", doc = "what happens after a crash",
+  fields = {
+    enabled = { kind = "boolean", default = true },
+    max_restarts = { kind = "integer", min = 0, default = 3, doc = "inside one window" },
+    window = { kind = "duration", min = 1, default = 60000 },
+    delay = { kind = "duration", default = 1000, doc = "before the first restart" },
+    backoff = {
+      kind = "table", doc = "how the delay grows with the restarts inside the window",
+      fields = {
+        type = { kind = "enum", values = { "exponential" }, default = "exponential" },
+        initial = { kind = "duration", default = 1000 },
+        max = { kind = "duration", default = 30000 },
+        factor = { kind = "number", min = 1, default = 2 },
+        jitter = { kind = "number", min = 0, max = 1, default = 0.1, doc = "share of the delay" },
+      },
+    },
+  },
+}
+
+manager_fields.resources = {
+  kind = "table", doc = "what one process may use",
+  fields = {
+    max_memory = { kind = "size", default = "512MB", pending = "resource limits" },
+    max_cpu = {
+      kind = "number", min = 0, default = 1.0, pending = "resource limits", doc = "in processors",
+    },
+    timeout = shared.deadline_schema("of every call that says no other; false for none", 30000),
+  },
+}
+
+manager_fields.monitoring = {
+  kind = "table", doc = "what the manager watches by itself",
+  fields = {
+    health_check = {
+      kind = "table", pending = "health checks",
+      fields = {
+        interval = { kind = "duration", min = 1, default = 30000 },
+        timeout = { kind = "duration", min = 1, default = 5000 },
+      },
+    },
+    metrics = { kind = "boolean", default = true, pending = "metrics" },
+    tracing = { kind = "boolean", default = false, pending = "tracing" },
+  },
+}
+
+manager_fields.testing = {
+  kind = "table", pending = "the testing kit",
+  fields = { use_mock_spawner = { kind = "boolean", default = false } },
+}
+
+manager_fields.advanced = {
+  kind = "table",
+  fields = {
+    graceful_shutdown_timeout = {
+      kind = "duration", default = 5000,
+      doc = "from asking a process to stop until it is killed; 0 kills at once",
+    },
+    liveness_sweep_interval = {
+      kind = "duration", min = 1, default = 30000, pending = "the liveness sweep",
+      doc = "how often the kernel is asked about every process",
+    },
+    handle_signals = { kind = "boolean", default = true, doc = "stop gracefully on TERM and INT" },
+    temp_dir = { kind = "string", pending = "temporary files" },
+  },
+}
+
+manager_fields.logs = {
+  kind = "table", doc = "what the workers print, as the manager prints it on its stderr",
+  fields = {
+    format = {
+      kind = "enum", values = { "auto", "text", "json", "none" }, default = "auto",
+      doc = "auto is text on a terminal and JSON lines otherwise",
+    },
+  },
+}
+
+manager_fields.limits = {
+  kind = "table", doc = "what one peer may send; more ends its connection",
+  fields = {
+    frame = { kind = "size", min = "1KB", max = "1GB", default = "64MB", doc = "one message" },
+    nesting = { kind = "integer", min = 1, max = 200, default = 64, doc = "tables in tables" },
+    outstanding = {
+      kind = "integer", min = 1, max = 65536, default = 65536,
+      doc = "calls of one connection that have no answer yet",
+    },
+  },
+}
+
+---@type titan.Schema
+local manager_schema = { kind = "table", fields = manager_fields }
+
+-- The options of pm:spawn --------------------------------------------------------------
+
+---@type table<string, titan.Schema>
+local spawn_fields = {
+  options = {
+    kind = "any", type = "table", default = {}, allowed = "a table",
+    doc = "handed to the class's `init`",
+  },
+  timeout = shared.deadline_schema "of every call to this process that says no other",
+  shutdown_timeout = {
+    kind = "duration",
+    doc = "instead of the config's graceful_shutdown_timeout; 0 kills at once",
+  },
+}
+
+for name, field in pairs(shared.fields) do
+  spawn_fields[name] = field
+end
+
+---@type titan.Schema
+local spawn_schema = { kind = "table", fields = spawn_fields }
+
+-- What they become ---------------------------------------------------------------------
+
+---@class titan.Config every duration in ms, every size in bytes
+---@field isolation "process"
+---@field transport "unix"
+---@field host string
+---@field preload string[]
+---@field restart_policy table
+---@field resources { max_memory: integer, max_cpu: number, timeout: integer|false }
+---@field monitoring table
+---@field testing table
+---@field advanced titan.AdvancedConfig
+---@field logs { format: "auto"|"text"|"json"|"none" }
+---@field limits { frame: integer, nesting: integer, outstanding: integer }
+---@field store "memory"
+
+---@class titan.AdvancedConfig
+---@field graceful_shutdown_timeout integer ms
+---@field liveness_sweep_interval integer ms
+---@field handle_signals boolean
+
+---@class titan.SpawnOptions every duration in ms
+---@field name? string
+---@field options table the very table that was given
+---@field env table<string, string|false>
+---@field cwd? string
+---@field startup_timeout integer
+---@field dependencies titan.Dependency[] sorted by alias
+---@field timeout? integer|false
+---@field shutdown_timeout? integer
+---@field isolation "process"
+---@field transport "unix"
+
+--- The complete config: what was given, over the defaults. Raises `invalid_config`.
+---@param given? table
+---@return titan.Config
+function config.check(given)
+  return schema.check(manager_schema, given, "config")
+end
+
+---@param below titan.Dependency[]
+---@param above titan.Dependency[]
+---@return titan.Dependency[] both; for an alias in both, the one of `above`
+local function merged_dependencies(below, above)
+  local services = {}
+  for _, list in ipairs { below, above } do
+    for _, dependency in ipairs(list) do
+      services[dependency.alias] = dependency.service
+    end
+  end
+  return shared.dependencies(services)
+end
+
+--- The complete options of one spawn. Raises `invalid_config`.
+--
+-- What the options leave out, the class decides: `startup_timeout` and `cwd` as a
+-- whole, `env` and `dependencies` key by key.
+---@param given? table
+---@param class? titan.Class
+---@return titan.SpawnOptions
+function config.spawn_options(given, class)
+  local options = schema.check(spawn_schema, given, "options")
+  local declared = class or { env = {}, dependencies = {} }
+  options.startup_timeout = options.startup_timeout or declared.startup_timeout or STARTUP_TIMEOUT
+  options.cwd = options.cwd or declared.cwd
+  options.dependencies = merged_dependencies(declared.dependencies, options.dependencies)
+  for variable, value in pairs(declared.env) do
+    if options.env[variable] == nil then
+      options.env[variable] = value
+    end
+  end
+  return options
+end
+
+return config

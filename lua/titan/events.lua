@@ -1,0 +1,96 @@
+--- Who wants to hear of what: the manager's event handlers.
+
+local core = require "titan.core"
+local errors = require "titan.errors"
+local schema = require "titan.schema"
+local tasks = require "titan.tasks"
+local text = require "titan.text"
+
+local events = {}
+
+---@class titan.Events
+---@field package handlers table<string, fun(data: table)[]>
+local Events = {}
+Events.__index = Events
+
+-- The events that happen in this version, and those that come with later features.
+local KNOWN <const> = {
+  "process:spawn", "process:ready", "process:crash", "process:stop", "log",
+}
+local PENDING <const> = {
+  ["process:restart"] = "restarts",
+  ["pool:scale"] = "pools",
+  ["health:change"] = "health checks",
+  ["health:critical"] = "health checks",
+  ["child:start-failed"] = "supervisors",
+}
+
+local is_known = {}
+for _, name in ipairs(KNOWN) do
+  is_known[name] = true
+end
+
+---@return titan.Events
+function events.new()
+  return setmetatable({ handlers = {} }, Events)
+end
+
+---@param event any
+local function check_event(event)
+  if PENDING[event] then
+    errors.raise("invalid_config", text.not_built(PENDING[event]))
+  elseif not is_known[event] then
+    local nearest = type(event) == "string" and core.suggest(event, KNOWN)
+    local hint = nearest and string.format("did you mean %q?", nearest)
+      or "there are " .. table.concat(KNOWN, ", ")
+    schema.refuse("on.event", string.format("unknown event %s; %s", text.literal(event), hint),
+      event, KNOWN)
+  end
+end
+
+---@param event string
+---@param fn fun(data: table)
+---@return fun(data: table) fn
+function Events:on(event, fn)
+  check_event(event)
+  if type(fn) ~= "function" then
+    schema.refuse("on.handler", "expected a function, given a " .. type(fn), fn, "a function")
+  end
+  local handlers = self.handlers[event] or {}
+  self.handlers[event] = handlers
+  handlers[#handlers + 1] = fn
+  return fn
+end
+
+---@param event string
+---@param fn fun(data: table)
+function Events:off(event, fn)
+  check_event(event)
+  local kept = {}
+  for _, handler in ipairs(self.handlers[event] or {}) do
+    if handler ~= fn then
+      kept[#kept + 1] = handler
+    end
+  end
+  self.handlers[event] = kept
+end
+
+--- Whether anybody listens: building the data may cost more than the event is worth.
+---@param event string
+---@return boolean
+function Events:heard(event)
+  local handlers = self.handlers[event]
+  return handlers ~= nil and #handlers > 0
+end
+
+--- Calls each handler, in a task of its own: one that waits or fails holds up nobody.
+---@param event string
+---@param data table
+function Events:emit(event, data)
+  local handlers = self.handlers[event] or {}
+  for i = 1, #handlers do
+    tasks.go(handlers[i], data)
+  end
+end
+
+return events

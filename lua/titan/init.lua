@@ -1,0 +1,34 @@
+--- Titan: workers written in Lua, as processes, called as if they were local.
+---
+--- `require "titan"` gives this table, in the manager's program and inside workers alike.
+
+local class = require "titan.class"
+local core = require "titan.core"
+local errors = require "titan.errors"
+local manager = require "titan.manager"
+local run = require "titan.run"
+local tasks = require "titan.tasks"
+local worker = require "titan.worker"
+
+---@class titan
+local titan = {
+  version = core.version,
+  process = class.process,
+  manager = manager.new,
+  run = run.run,
+  go = tasks.go,
+  sleep = tasks.sleep,
+  all = tasks.all,
+  race = tasks.race,
+  timeout = tasks.timeout,
+  service = worker.service,
+  is_error = errors.is,
+  workflow = class.not_built "workflow",
+  actor = class.not_built "actor",
+  supervisor = class.not_built "supervisor",
+  for_root = class.not_built "for_root",
+  for_root_async = class.not_built "for_root_async",
+  buffer = class.not_built "buffer",
+}
+
+return titan

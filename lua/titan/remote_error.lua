@@ -1,0 +1,78 @@
+--- Errors on their way from a worker to its caller.
+
+local core = require "titan.core"
+local errors = require "titan.errors"
+
+local remote_error = {}
+
+-- Details go along if they can travel; a worker's own error matters more than they do.
+---@param details any
+---@return any
+local function travelling(details)
+  if details ~= nil and pcall(core.encode, details) then
+    return details
+  end
+  return nil
+end
+
+---@param err table an error that is a table of the worker's own
+---@return string
+local function message_of(err)
+  local metatable = getmetatable(err)
+  if type(metatable) == "table" and metatable.__tostring then
+    local ok, text = pcall(tostring, err)
+    return ok and text or "an error object whose __tostring raised"
+  elseif type(err.message) == "string" then
+    return err.message
+  end
+  return "the method raised a table (see details)"
+end
+
+--- What travels of an error that a method raised: a message handler, so that the
+--- traceback shows where it was raised. Never raises.
+---@param err any
+---@return table
+function remote_error.pack(err)
+  local traceback = debug.traceback(nil, 2)
+  if errors.is(err) then
+    return {
+      code = err.code, message = err.message, details = travelling(err.details),
+      process = err.process, method = err.method, retryable = err.retryable,
+      traceback = err.traceback or traceback,
+    }
+  elseif type(err) == "table" then
+    return {
+      code = "remote_error", message = message_of(err), details = travelling(err),
+      traceback = traceback,
+    }
+  end
+  local text = type(err) == "string" and err or "the method raised a value: " .. tostring(err)
+  return { code = "remote_error", message = text, traceback = traceback }
+end
+
+-- The other side is not trusted to send what pack makes.
+---@param value any
+---@param kind string
+---@return any
+local function only(value, kind)
+  return type(value) == kind and value or nil
+end
+
+--- The error object that the caller gets.
+---@param packed any
+---@param process string? whom it called
+---@param method string?
+---@return titan.Error
+function remote_error.receive(packed, process, method)
+  local map = type(packed) == "table" and packed or { message = "an error without a message" }
+  local code = errors.codes[map.code] and map.code or "remote_error"
+  return errors.new(code, only(map.message, "string") or "an error without a message", {
+    details = only(map.details, "table"),
+    process = only(map.process, "string") or process,
+    method = only(map.method, "string") or method,
+    retryable = only(map.retryable, "boolean"),
+    traceback = only(map.traceback, "string"),
+  })
+end
+
+return remote_error

@@ -1,0 +1,265 @@
+--- What runs inside a worker: loads its class, serves its methods, ends in order.
+--
+-- The C core calls `warm_up` once in the zygote, then in each worker `start`, `proceed`
+-- when the manager has seen the declaration, and `shutdown`.
+
+local class = require "titan.class"
+local core = require "titan.core"
+local errors = require "titan.errors"
+local proxy = require "titan.proxy"
+local remote_error = require "titan.remote_error"
+local tasks = require "titan.tasks"
+local text = require "titan.text"
+
+local worker = {}
+
+-- Classes that were preloaded by file rather than by name.
+local preloaded_files = {}
+
+-- This worker, once it has begun to start.
+---@type { spec: table, class: titan.Class?, self: table?, proceed: fun(ok: boolean)?,
+--- timeout: integer }?
+local current
+
+---@param file string
+---@param name string what the chunk gets as its first argument, as from require
+---@return any what the file returns
+local function load_file(file, name)
+  local chunk, why = loadfile(file)
+  if not chunk then
+    error(why, 0)
+  end
+  return chunk(name, file)
+end
+
+--- Loads what every worker will share. Raises what a module raises.
+---@param boot { path: string, cpath: string, preload: string[] }
+function worker.warm_up(boot)
+  package.path, package.cpath = boot.path, boot.cpath
+  for _, name in ipairs(boot.preload) do
+    if name:find("/", 1, true) then
+      preloaded_files[name] = load_file(name, name)
+    else
+      require(name)
+    end
+  end
+end
+
+-- Starting -----------------------------------------------------------------------------
+
+---@param env table<string, string|false>
+---@param cwd string?
+local function set_surroundings(env, cwd)
+  for name, value in pairs(env) do
+    local ok, why = core.setenv(name, value or nil)
+    if not ok then
+      errors.raise("spawn_failed", string.format("cannot set %s: %s", name, why))
+    end
+  end
+  if cwd then
+    local ok, why = core.chdir(cwd)
+    if not ok then
+      errors.raise("spawn_failed", string.format("cannot change to the directory %q: %s", cwd, why))
+    end
+  end
+end
+
+---@param spec { module: string?, file: string }
+---@return titan.Class
+local function load_class(spec)
+  local loaded = preloaded_files[spec.file]
+  if loaded == nil and spec.module then
+    loaded = package.loaded[spec.module]
+  end
+  if loaded == nil then
+    loaded = load_file(spec.file, spec.module or spec.file)
+  end
+  if not class.is(loaded) then
+    errors.raise("spawn_failed", string.format("%s returned %s; a worker's module returns what "
+      .. "titan.process { ... } returns", spec.file, text.given(loaded)))
+  end
+  if spec.module then
+    package.loaded[spec.module] = loaded
+  end
+  return loaded
+end
+
+-- Lets the manager see what the class wants before init runs, if it wants anything that is
+-- the manager's to give.
+---@param loaded titan.Class
+local function declare(loaded)
+  if #loaded.dependencies == 0 and not loaded.startup_timeout then
+    return
+  end
+  local proceed
+  proceed, current.proceed = tasks.promise()
+  core.worker_declared {
+    dependencies = loaded.dependencies, startup_timeout = loaded.startup_timeout,
+  }
+  proceed:await()
+end
+
+-- The environment and directory that spawn asked for are set already, and win.
+---@param loaded titan.Class
+---@param spec table
+local function apply_class(loaded, spec)
+  local env = {}
+  for name, value in pairs(loaded.env) do
+    if spec.env[name] == nil then
+      env[name] = value
+    end
+  end
+  set_surroundings(env, not spec.cwd and loaded.cwd or nil)
+end
+
+-- What methods get as `self`: a table of the worker's own, on which its methods, the
+-- private ones too, can be called directly.
+---@param loaded titan.Class
+---@param spec table
+---@return table
+local function new_self(loaded, spec)
+  local functions = {}
+  for name, method in pairs(loaded.methods) do
+    functions[name] = method.fn
+  end
+  local self = setmetatable({ name = spec.name, dependencies = {} }, { __index = functions })
+  for _, list in ipairs { loaded.dependencies, spec.dependencies } do
+    for _, dependency in ipairs(list) do
+      self.dependencies[dependency.alias] = worker.service(dependency.service)
+    end
+  end
+  return self
+end
+
+---@param loaded titan.Class
+---@param name string|integer
+---@return titan.Error
+local function refusal(loaded, name)
+  local public = {}
+  for _, known in ipairs(loaded.method_names) do
+    if loaded.methods[known].public then
+      public[#public + 1] = known
+    end
+  end
+  if loaded.methods[name] then
+    return errors.new("not_public", string.format("%s is private; declare it with public = true "
+      .. "to call it from outside", name))
+  end
+  local nearest = type(name) == "string" and core.suggest(name, public)
+  local known = #public > 0 and "it has " .. table.concat(public, ", ")
+    or "it has no public methods"
+  return errors.new("method_not_found", string.format("there is no method %s; %s", name,
+    nearest and string.format("did you mean %s?", nearest) or known))
+end
+
+-- Publishes the public methods: their numbers are those of the wire.
+---@param loaded titan.Class
+---@param self table
+---@param limits table
+---@return table<string, integer|false> methods false for private ones
+local function serve(loaded, self, limits)
+  local functions, names, by_name, methods = {}, {}, {}, {}
+  for _, name in ipairs(loaded.method_names) do
+    local method = loaded.methods[name]
+    methods[name] = method.public and #functions
+    if method.public then
+      by_name[name] = #functions
+      functions[#functions + 1] = method.fn
+      names[#names + 1] = name
+    end
+  end
+  core.worker_serve {
+    methods = functions, names = names, by_name = by_name, self = self, limits = limits,
+    handler = remote_error.pack,
+    refuse = function(name)
+      return refusal(loaded, name)
+    end,
+    cancelled = errors.new("cancelled", "the caller no longer waits"),
+  }
+  return methods
+end
+
+---@param spec table as titan.manager writes it
+local function run_start(spec)
+  set_surroundings(spec.env, spec.cwd)
+  local loaded = load_class(spec)
+  current.class = loaded
+  declare(loaded)
+  apply_class(loaded, spec)
+  if not spec.named and loaded.name then
+    spec.name = loaded.name
+  end
+  local self = new_self(loaded, spec)
+  current.self = self
+  if loaded.init then
+    loaded.init(self, spec.options)
+  end
+  local methods = serve(loaded, self, spec.limits)
+  core.worker_ready {
+    name = loaded.name, version = loaded.version, description = loaded.description,
+    methods = methods,
+  }
+end
+
+--- Called with the spec: begins the start.
+---@param spec table
+function worker.start(spec)
+  current = { spec = spec, timeout = spec.timeout }
+  core.go(remote_error.pack, function(ok, err)
+    if not ok then
+      core.worker_failed(type(err) == "table" and err or { message = tostring(err) })
+    end
+  end, run_start, spec)
+end
+
+--- Called when the manager has agreed to what was declared.
+function worker.proceed()
+  if current.proceed then
+    current.proceed(true)
+  end
+end
+
+-- Ending -------------------------------------------------------------------------------
+
+-- One hook that fails must not keep the others from running.
+---@param loaded titan.Class
+---@param self table
+local function run_hooks(loaded, self)
+  for _, name in ipairs(loaded.method_names) do
+    if loaded.methods[name].on_shutdown then
+      local ok, err = xpcall(loaded.methods[name].fn, debug.traceback, self)
+      if not ok then
+        io.stderr:write("titan: on_shutdown method ", name, " failed: ", tasks.text_of(err), "\n")
+      end
+    end
+  end
+end
+
+--- Called once: runs the on_shutdown methods, beside the calls that are still in flight.
+function worker.shutdown()
+  if not current or not current.self then
+    return core.worker_hooks_done()
+  end
+  tasks.go(function()
+    run_hooks(current.class, current.self)
+    core.worker_hooks_done()
+  end)
+end
+
+-- Calling others -------------------------------------------------------------------------
+
+--- A proxy for another service of the same manager, whatever its methods are.
+---@param name string
+---@return table
+function worker.service(name)
+  if not core.is_worker() then
+    errors.raise("invalid_config", "titan.service is for the inside of a worker; in the manager "
+      .. "use pm:discover(name)")
+  elseif type(name) ~= "string" or name == "" then
+    errors.raise("invalid_config", "titan.service: expected the name of a service, given "
+      .. text.given(name))
+  end
+  return proxy.new(proxy.of_service(name, current.timeout))
+end
+
+return worker
