@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define FIRST_CAP 512
-#define KEEP_CAP (64 * 1024) /* an empty buffer larger than this is given back */
+#define KEEP_CAP ((size_t)64 * 1024) /* an empty buffer larger than this is given back */
 
 bool buf_grow(struct buf *b, size_t extra)
 {

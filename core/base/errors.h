@@ -9,9 +9,11 @@ struct failure {
     char message[512];
 };
 
-/* Fills in `f` (which may be NULL) and returns `code`, so that a caller can `return fail(...)`.
- * A message longer than the room is cut. */
-__attribute__((format(printf, 3, 4))) int fail(struct failure *f, int code, const char *format,
-                                               ...);
+/* Fills in `f` (which may be NULL) and is `code`, so that a caller can `return fail(...)`. A
+ * message longer than the room is cut. A macro, so that compilers and analyzers see the code. */
+#define fail(f, code, ...) (failure_set((f), (code), __VA_ARGS__), (code))
+
+__attribute__((format(printf, 3, 4))) void failure_set(struct failure *f, int code,
+                                                       const char *format, ...);
 
 #endif

@@ -1,15 +1,16 @@
-/* An intrusive doubly linked ring. The head is a node of its own; an unlinked node points to itself. */
+/* An intrusive doubly linked ring: the head is a node, too; an unlinked node points to itself. */
 #ifndef TITAN_BASE_LIST_H
 #define TITAN_BASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct list {
     struct list *next, *prev;
 };
 
-#define list_entry(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define list_entry(node, type, member) ((type *)((uintptr_t)(node)-offsetof(type, member)))
 
 static inline void list_init(struct list *l)
 {

@@ -5,8 +5,8 @@
 
 #define FIRST_CAP 16
 
-/* FNV-1a, 32 bits (Fowler, Noll, Vo; http://www.isthe.com/chongo/tech/comp/fnv/). Keys are names that
- * the program's own author chose, so a keyed hash is not needed. */
+/* FNV-1a, 32 bits (Fowler, Noll, Vo; http://www.isthe.com/chongo/tech/comp/fnv/). Keys are names
+ * that the program's own author chose, so a keyed hash is not needed. */
 static uint32_t hash_of(const char *key, size_t len)
 {
     uint32_t h = 2166136261u;

@@ -1,4 +1,4 @@
-/* Suggestions for typing errors: optimal string alignment distance (Damerau 1964, restricted form). */
+/* Suggestions for typing errors: optimal string alignment distance (Damerau 1964, restricted). */
 #include <ctype.h>
 #include <string.h>
 

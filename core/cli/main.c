@@ -26,8 +26,9 @@ static const struct command commands[] = {
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
 /* Commands that have a name already and no code yet. */
-static const char *const later[] = {"check", "init", "ls",    "top",    "info", "call", "logs", "restart",
-                                    "stop",  "kill", "scale", "reload", "worker", "bench"};
+static const char *const later[] = {"check", "init",   "ls",      "top",  "info",
+                                    "call",  "logs",   "restart", "stop", "kill",
+                                    "scale", "reload", "worker",  "bench"};
 
 #define LATER (sizeof later / sizeof later[0])
 

@@ -62,29 +62,30 @@ TITAN_API const char *titan_error_name(int code);
 TITAN_API const char *titan_strerror(int code);
 
 /*
- * Runs a Lua script as `titan run` does: as a coroutine on a loop of its own, with `require "titan"`
- * ready and modules found beside the script first. argv[0] is the script's path, argv[1..argc-1] are
- * its arguments (`...` and the global `arg`). Returns when the script, its tasks and its workers have
- * ended; workers that are left when the script returns are stopped gracefully.
+ * Runs a Lua script as `titan run` does: as a coroutine on a loop of its own, with `require
+ * "titan"` ready and modules found beside the script first. argv[0] is the script's path,
+ * argv[1..argc-1] are its arguments (`...` and the global `arg`). Returns when the script, its
+ * tasks and its workers have ended; workers that are left when the script returns are stopped
+ * gracefully.
  *
  * Returns the exit code that a command should end with: 0, or 1 after an uncaught error, which has
- * been printed with its traceback to stderr. Call it from the main thread: workers are killed by the
- * kernel when the thread that runs the script ends.
+ * been printed with its traceback to stderr. Call it from the main thread: workers are killed by
+ * the kernel when the thread that runs the script ends.
  */
 TITAN_API int titan_run_script(int argc, char **argv);
 
 /*
  * The main() of the helper process that workers are forked from. The command `titan-zygote` is this
- * and nothing else; a program that ships its own helper (with native modules linked in, say) calls it
- * first thing in main() and names that program in the environment variable TITAN_ZYGOTE. Returns the
- * exit code. It refuses to run when it was not started by libtitan.
+ * and nothing else; a program that ships its own helper (with native modules linked in, say) calls
+ * it first thing in main() and names that program in the environment variable TITAN_ZYGOTE. Returns
+ * the exit code. It refuses to run when it was not started by libtitan.
  */
 TITAN_API int titan_zygote_main(int argc, char **argv);
 
 /*
- * The nearest of `count` candidates to a mistyped word, or NULL when none is near enough to suggest.
- * Optimal string alignment distance, the cut-off grows with the word's length. The result is one of
- * the candidates. Any thread.
+ * The nearest of `count` candidates to a mistyped word, or NULL when none is near enough to
+ * suggest. Optimal string alignment distance, the cut-off grows with the word's length. The result
+ * is one of the candidates. Any thread.
  */
 TITAN_API const char *titan_suggest(const char *word, const char *const *candidates, size_t count);
 

@@ -1,6 +1,6 @@
 /*
- * The manager: every process it started, under the names they are called by, and the zygote they come
- * from. It runs on one loop's thread; it knows no Lua.
+ * The manager: every process it started, under the names they are called by, and the zygote they
+ * come from. It runs on one loop's thread; it knows no Lua.
  */
 #ifndef TITAN_MANAGER_MANAGER_H
 #define TITAN_MANAGER_MANAGER_H
@@ -33,7 +33,7 @@ struct manager {
     struct list ended;
     unsigned ended_len;
     struct map by_id;
-    struct map by_name; /* the living only */
+    struct map by_name;  /* the living only */
     struct flusher turn; /* at its end: fork what waits, forget what ended long ago */
     uint64_t next_number;
     uint64_t next_tag;
@@ -50,7 +50,7 @@ void manager_close(struct manager *m);
 
 /* A process under a name that no living one has; it is started in its turn. What happens to it from
  * here on comes as events. */
-int manager_spawn(struct manager *m, const struct process_spec *spec, struct process **p,
+int manager_spawn(struct manager *m, const struct process_spec *spec, struct process **out,
                   struct failure *why);
 
 /* Another name, which no living process has. False when memory is out. */

@@ -20,8 +20,8 @@ static void keep_tail(struct output *o, const char *text, size_t len)
         len = room - 1;
     }
     if (o->tail_len + len + 1 > room) {
-        size_t drop = o->tail_len + len + 1 - room;
-        const char *end = memchr(o->tail + drop - (drop > 0), '\n', o->tail_len - drop + (drop > 0));
+        size_t drop = o->tail_len + len + 1 - room; /* bytes at the least; a line at the most */
+        const char *end = memchr(o->tail + drop - 1, '\n', o->tail_len - drop + 1);
 
         drop = end ? (size_t)(end - o->tail) + 1 : o->tail_len;
         memmove(o->tail, o->tail + drop, o->tail_len - drop);
@@ -38,7 +38,7 @@ static void emit(struct output *o, const char *text, size_t len)
     o->line(o->ctx, o, text, len);
 }
 
-/* Hands on the whole lines in `bytes`, and long ones in pieces; returns how many bytes that were. */
+/* Hands on the whole lines in `bytes`, and long ones in pieces; returns how many bytes it took. */
 static size_t emit_lines(struct output *o, const char *bytes, size_t len)
 {
     size_t taken = 0;

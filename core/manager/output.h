@@ -8,13 +8,13 @@
 #include "base/buf.h"
 #include "transport/reactor.h"
 
-#define OUTPUT_LINE_MAX ((size_t)64 * 1024) /* a longer line is handed on in pieces of this size */
+#define OUTPUT_LINE_MAX ((size_t)64 * 1024) /* a longer line is handed on in pieces */
 #define OUTPUT_TAIL_LEN 2048
 
 struct output {
     struct watch *pipe;
     struct reactor *reactor;
-    struct buf partial; /* the beginning of a line whose end has not come */
+    struct buf partial;         /* the beginning of a line whose end has not come */
     char tail[OUTPUT_TAIL_LEN]; /* the last lines, each with its newline */
     size_t tail_len;
     void (*line)(void *ctx, struct output *o, const char *text, size_t len);

@@ -134,8 +134,9 @@ static void abort_fork(struct process *p)
 
 static void close_connections(struct process *p, const struct failure *why);
 
-/* The fork may have happened in a zygote that died before it could say so. All copies of the worker's
- * descriptors are closed now, so a child that got them is dead as well, and a zombie of ours. */
+/* The fork may have happened in a zygote that died before it could say so. All copies of the
+ * worker's descriptors are closed now, so a child that got them is dead as well, and a zombie of
+ * ours. */
 static void reap_unannounced(struct process *p)
 {
     pid_t pid = status_load(p->status->pid);
@@ -167,8 +168,8 @@ static void fork_lost(struct process *p)
     manager_requeue(p->manager, p);
 }
 
-/* Everything a state can be told. What cannot happen, or no longer matters, is ignored by name: the
- * kernel, the zygote and the worker are three witnesses who need not agree on the order of things. */
+/* Everything a state can be told. What cannot happen, or no longer matters, is ignored by name:
+ * kernel, zygote and worker are three witnesses who need not agree on the order of things. */
 static const action transitions[PROCESS_STATES][EVENTS] = {
     [PROCESS_PENDING] =
         {
@@ -428,8 +429,8 @@ static void hear_hello(struct process *p)
         return;
     }
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pidfd >= 0 && waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info,
-                             WEXITED | WNOHANG | WNOWAIT | __WALL) < 0) {
+    if (pidfd >= 0 &&
+        waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0) {
         close(pidfd); /* not a child of ours */
         pidfd = -1;
     }
@@ -554,7 +555,8 @@ static void on_alarm(struct timer *t)
 
 /* ---- forking ---- */
 
-static const struct peer_events data_events = {on_request, on_data_notification, on_cancel, on_lost};
+static const struct peer_events data_events = {on_request, on_data_notification, on_cancel,
+                                               on_lost};
 static const struct peer_events control_events = {on_control_request, on_control_notification,
                                                   on_control_cancel, on_lost};
 
@@ -606,8 +608,7 @@ static int make_fds(struct process *p, int ours[WORKER_FDS], int theirs[WORKER_F
 static int open_ours(struct process *p, int ours[WORKER_FDS])
 {
     struct manager *m = p->manager;
-    int code =
-        peer_open(&p->data, m->reactor, ours[FD_DATA], &m->limits, &data_events, p);
+    int code = peer_open(&p->data, m->reactor, ours[FD_DATA], &m->limits, &data_events, p);
 
     if (code == TITAN_OK) {
         ours[FD_DATA] = -1;
@@ -630,11 +631,12 @@ static int open_ours(struct process *p, int ours[WORKER_FDS])
 /* The error for people when descriptors or memory are out. */
 static void fork_impossible(struct process *p, int error)
 {
-    fail(&p->last_error, error == EMFILE || error == ENFILE ? TITAN_E_LIMIT_EXCEEDED
-                                                            : TITAN_E_SPAWN_FAILED,
+    fail(&p->last_error,
+         error == EMFILE || error == ENFILE ? TITAN_E_LIMIT_EXCEEDED : TITAN_E_SPAWN_FAILED,
          "cannot start the worker: %s%s", strerror(error),
-         error == EMFILE ? " (a worker takes ten descriptors while it starts and six after that; raise "
-                           "`ulimit -n`)"
+         error == EMFILE
+             ? " (a worker takes ten descriptors while it starts and six after that; raise "
+               "`ulimit -n`)"
          : error == EAGAIN ? " (the limit on processes; raise `ulimit -u`)"
                            : "");
     dispatch(p, EVENT_FORK_FAILED);
@@ -775,10 +777,8 @@ void process_stop(struct process *p, uint32_t timeout_ms)
     if (p->state != PROCESS_STOPPING) {
         return;
     }
-    if (timeout_ms == 0) {
-        enter_killed(p);
-    } else if (timer_left_ms(p->manager->reactor, &p->alarm) > timeout_ms &&
-               !timer_arm(p->manager->reactor, &p->alarm, timeout_ms, true)) {
+    if (timeout_ms == 0 || (timer_left_ms(p->manager->reactor, &p->alarm) > timeout_ms &&
+                            !timer_arm(p->manager->reactor, &p->alarm, timeout_ms, true))) {
         enter_killed(p);
     }
 }

@@ -14,9 +14,9 @@
  *     KILLED    SIGKILL was sent to its group                                 stopping
  *     ENDED     reaped; nothing happens any more          stopped, failed or crashed
  *
- * Promises: an exit is counted once, however it was noticed. The group is killed while the leader is
- * still a zombie, so the number cannot have become somebody else's. Whatever the worker had answered
- * or printed before it died is delivered before `ended` is reported.
+ * Promises: an exit is counted once, however it was noticed. The group is killed while the leader
+ * is still a zombie, so the number cannot have become somebody else's. Whatever the worker had
+ * answered or printed before it died is delivered before `ended` is reported.
  */
 #ifndef TITAN_MANAGER_PROCESS_H
 #define TITAN_MANAGER_PROCESS_H
@@ -94,14 +94,14 @@ struct process_spec {
     uint32_t call_timeout_ms; /* 0: calls have no deadline of their own */
 };
 
-/* Asks the worker to stop; it is killed after timeout_ms (0: at once). A later, sooner deadline counts;
- * a process that has ended is left alone. */
+/* Asks the worker to stop; it is killed after timeout_ms (0: at once). A later, sooner deadline
+ * counts; a process that has ended is left alone. */
 void process_stop(struct process *p, uint32_t timeout_ms);
 
-/* Sends a signal; SIGKILL goes to the whole process group. 0, or -errno (-ESRCH when it is gone). */
+/* Sends a signal; SIGKILL goes to the whole process group. 0 or -errno (-ESRCH: it is gone). */
 int process_kill(struct process *p, int signal);
 
-/* After `declared`: lets the worker go on, or gives up on it. Nothing happens when it is too late. */
+/* After `declared`: lets the worker go on, or gives up on it. Does nothing when it is too late. */
 void process_proceed(struct process *p);
 void process_refuse(struct process *p, const struct failure *why);
 

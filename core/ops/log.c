@@ -37,8 +37,8 @@ static size_t utf8_len(const unsigned char *at, size_t left)
     return len;
 }
 
-/* One character of a JSON string (RFC 8259, section 7); what is not UTF-8 becomes U+FFFD. Returns how
- * many bytes it took. */
+/* One character of a JSON string (RFC 8259, section 7); what is not UTF-8 becomes U+FFFD. Returns
+ * how many bytes it took. */
 static size_t append_json_char(struct buf *b, const unsigned char *at, size_t left, bool *ok)
 {
     size_t len = utf8_len(at, left);
@@ -109,9 +109,9 @@ static bool format_as_json(struct buf *b, const struct log_line *line)
     snprintf(middle, sizeof middle, ",\"pid\":%d,\"stream\":\"%s\",\"line\":", line->pid,
              line->is_stderr ? "stderr" : "stdout");
     return append_text(b, "{\"time\":\"") && append_text(b, time) &&
-           append_text(b, "\",\"name\":") && append_json_string(b, line->name, strlen(line->name)) &&
-           append_text(b, middle) && append_json_string(b, line->text, line->len) &&
-           append_text(b, "}\n");
+           append_text(b, "\",\"name\":") &&
+           append_json_string(b, line->name, strlen(line->name)) && append_text(b, middle) &&
+           append_json_string(b, line->text, line->len) && append_text(b, "}\n");
 }
 
 bool log_format_line(struct buf *b, enum log_format format, const struct log_line *line)
@@ -139,8 +139,8 @@ static bool write_all(int fd, const uint8_t *bytes, size_t len)
 bool log_write(int fd, enum log_format format, const struct log_line *line)
 {
     struct buf b = {0};
-    bool ok = format == LOG_NONE || (log_format_line(&b, format, line) &&
-                                     write_all(fd, buf_front(&b), buf_len(&b)));
+    bool ok = format == LOG_NONE ||
+              (log_format_line(&b, format, line) && write_all(fd, buf_front(&b), buf_len(&b)));
 
     buf_free(&b);
     return ok;

@@ -6,9 +6,9 @@
 #include "wire/mp_write.h"
 
 #define FIRST_CALLS 16
-#define QUEUED_MAX ((size_t)256 << 20) /* bytes that may wait to be sent before calls are refused */
+#define QUEUED_MAX ((size_t)256 << 20) /* bytes that wait to be sent before calls are refused */
 
-/* Stands in the table for a call whose caller no longer waits, until the other side has answered. */
+/* Stands in the table for a call nobody waits for any more, until the other side has answered. */
 static struct call abandoned;
 
 /* ---- the numbers of calls ---- */
@@ -235,9 +235,9 @@ static size_t take_bytes(void *ctx, const uint8_t *bytes, size_t len)
         if (size == 0) {
             return taken;
         }
-        if (size < 0 || message_parse((struct span){bytes + taken + FRAME_HEAD,
-                                                    (size_t)size - FRAME_HEAD},
-                                      &p->limits, &m, &why) < 0) {
+        if (size < 0 ||
+            message_parse((struct span){bytes + taken + FRAME_HEAD, (size_t)size - FRAME_HEAD},
+                          &p->limits, &m, &why) < 0) {
             peer_blame(p, why.message);
             break;
         }

@@ -2,10 +2,10 @@
  * One end of a conversation: calls going out, requests coming in, over one channel.
  *
  * Promises:
- *  - a call that was begun ends exactly once: with its answer, at its deadline, by call_cancel, or when
- *    the peer is lost (`done` is called), or by call_forget (and then `done` is not called);
- *  - the number of a call is not used again before the other side has answered it, so an answer that
- *    comes after the deadline can never be taken for another call's;
+ *  - a call that was begun ends exactly once: with its answer, at its deadline, by call_cancel, or
+ * when the peer is lost (`done` is called), or by call_forget (and then `done` is not called);
+ *  - the number of a call is not used again before the other side has answered it, so an answer
+ * that comes after the deadline can never be taken for another call's;
  *  - bytes that are not the protocol end this conversation (`lost` with TITAN_E_PROTOCOL_ERROR) and
  *    nothing else.
  */
@@ -80,7 +80,8 @@ static inline struct buf *peer_out(struct peer *p)
 /*
  * Writing a request: begin, then append the params (one MessagePack array) to peer_out(), then, if
  * has_header, the header; then end. abort instead of end takes all of it back.
- * method.at == NULL: by method_id. begin fails with TITAN_E_OVERLOADED when too much is outstanding.
+ * method.at == NULL: by method_id. begin fails with TITAN_E_OVERLOADED when too much is
+ * outstanding.
  */
 struct draft {
     size_t frame_at;

@@ -106,7 +106,8 @@ static int write_request(lua_State *L, struct peer *peer, struct draft *d, const
     if (code < 0) {
         return code;
     }
-    code = value_encode_list(L, 2, lua_gettop(L) - 1, "argument", &peer->limits, peer_out(peer), why);
+    code =
+        value_encode_list(L, 2, lua_gettop(L) - 1, "argument", &peer->limits, peer_out(peer), why);
     if (code == TITAN_OK && service != NULL && !write_service(peer_out(peer), service)) {
         code = fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }

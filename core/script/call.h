@@ -23,8 +23,8 @@ enum call_upvalue {
 /* First of all: raises an error when the call was not made on the proxy. */
 void call_check_self(lua_State *L);
 
-/* Sends the call with all arguments but the first, through `peer`; to another service when `service`
- * is not NULL. `return call_send(...)` of a closure with the upvalues above. */
+/* Sends the call with all arguments but the first, through `peer`; to another service when
+ * `service` is not NULL. `return call_send(...)` of a closure with the upvalues above. */
 int call_send(lua_State *L, struct peer *peer, const char *service);
 
 /* Raises `why` as this call's error. */

@@ -56,7 +56,7 @@ static int core_decode(lua_State *L)
     return value_decode(L, bytes, limits.nesting, &why) == TITAN_OK ? 1 : script_raise(L, &why);
 }
 
-/* now_ms() -> the wall clock, whole milliseconds; monotonic_ms() -> for durations, with fractions */
+/* now_ms() -> the wall clock, whole ms; monotonic_ms() -> for durations, with fractions */
 static int core_now_ms(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)wall_ms());
@@ -86,10 +86,13 @@ static int core_realpath(lua_State *L)
 static int open_core(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"suggest", core_suggest}, {"encode", core_encode},
-        {"decode", core_decode},   {"now_ms", core_now_ms},
+        {"suggest", core_suggest},
+        {"encode", core_encode},
+        {"decode", core_decode},
+        {"now_ms", core_now_ms},
         {"monotonic_ms", core_monotonic_ms},
-        {"realpath", core_realpath}, {NULL, NULL},
+        {"realpath", core_realpath},
+        {NULL, NULL},
     };
 
     luaL_newlib(L, functions);

@@ -17,7 +17,8 @@
 #define MANAGER_TYPE "titan.core.manager"
 #define PROCESS_TYPE "titan.core.process"
 
-/* The user value of a manager: the function that hears its events, and every process by its address. */
+/* The user value of a manager: the function that hears its events, and every process by its
+ * address. */
 #define MANAGER_EVENT_FN 1
 #define MANAGER_PROCESSES 2
 
@@ -219,9 +220,8 @@ static enum log_format check_log_format(lua_State *L, int index)
 /* manager_open(boot, limits, log_format, on_event) -> manager */
 static int manager_open_lua(lua_State *L)
 {
-    static const struct manager_events events = {on_forked,       on_declared, on_ready,
-                                                 on_start_failed, on_ended,    on_line,
-                                                 on_forgotten};
+    static const struct manager_events events = {
+        on_forked, on_declared, on_ready, on_start_failed, on_ended, on_line, on_forgotten};
     struct runtime *rt = runtime_of(L);
     struct wire_limits limits = WIRE_LIMITS_DEFAULT;
     struct script_manager *sm;
@@ -280,7 +280,7 @@ static int manager_spawn_lua(lua_State *L)
                                 .startup_timeout_ms = (uint32_t)luaL_checkinteger(L, 4),
                                 .call_timeout_ms = (uint32_t)luaL_checkinteger(L, 5)};
     struct buf b = {0};
-    struct process *p;
+    struct process *p = NULL;
     struct failure why;
     int code = value_encode(L, 3, &sm->manager.limits, &b, &why);
 

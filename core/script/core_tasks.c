@@ -17,8 +17,8 @@ static void go_ended(struct task *t, lua_State *L, int status, int first)
     lua_call(L, lua_gettop(L) - first, 0);
 }
 
-/* go(handler, ended, f, ...) -> coroutine. Runs f(...) as a task until it first waits. An error goes
- * through handler(err) first; then ended(true, results...) or ended(false, err). */
+/* go(handler, ended, f, ...) -> coroutine. Runs f(...) as a task until it first waits. An error
+ * goes through handler(err) first; then ended(true, results...) or ended(false, err). */
 static int core_go(lua_State *L)
 {
     struct runtime *rt = runtime_of(L);
@@ -104,8 +104,8 @@ static int core_unpark(lua_State *L)
     return 0;
 }
 
-/* interrupt(coroutine, err) -> whether it was waiting: what it waits for is given up, and it goes on
- * with err raised. */
+/* interrupt(coroutine, err) -> whether it was waiting: what it waits for is given up, and it goes
+ * on with err raised. */
 static int core_interrupt(lua_State *L)
 {
     struct task *t = task_at(L, 1);
@@ -168,8 +168,8 @@ static void run_uncaught(struct runtime *rt)
     stop_loop(rt, run);
 }
 
-/* run(handler, f, ...) -> {ok=, n=, ...}: runs f as a task and the loop until it has ended; nil when
- * it waits for what can never come; false after an error that nobody could catch. */
+/* run(handler, f, ...) -> {ok=, n=, ...}: runs f as a task and the loop until it has ended; nil
+ * when it waits for what can never come; false after an error that nobody could catch. */
 static int core_run(lua_State *L)
 {
     struct runtime *rt = runtime_of(L);
@@ -213,9 +213,14 @@ static int core_run(lua_State *L)
 void core_add_tasks(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"go", core_go},         {"park", core_park},           {"sleep", core_sleep},
-        {"unpark", core_unpark}, {"interrupt", core_interrupt}, {"current", core_current},
-        {"run", core_run},       {NULL, NULL},
+        {"go", core_go},
+        {"park", core_park},
+        {"sleep", core_sleep},
+        {"unpark", core_unpark},
+        {"interrupt", core_interrupt},
+        {"current", core_current},
+        {"run", core_run},
+        {NULL, NULL},
     };
 
     luaL_setfuncs(L, functions, 0);

@@ -51,8 +51,8 @@ static void name_methods(lua_State *L, struct status_page *page)
 }
 
 /* worker_serve{methods = {f, ...}, names = {name, ...}, by_name = {name -> id from 0}, self =,
- * handler = f(err) -> error map, refuse = f(name) -> error, cancelled = the error of a cancelled call,
- * limits = }: what requests are answered with from now on. */
+ * handler = f(err) -> error map, refuse = f(name) -> error, cancelled = the error of a cancelled
+ * call, limits = }: what requests are answered with from now on. */
 static int worker_serve(lua_State *L)
 {
     struct guest *g = check_guest(L);

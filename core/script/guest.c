@@ -258,8 +258,7 @@ static int call_main(lua_State *L)
 
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->lua_main);
     lua_getfield(L, -1, name);
-    if (payload != NULL &&
-        value_decode(L, *payload, g->worker.control.limits.nesting, &why) < 0) {
+    if (payload != NULL && value_decode(L, *payload, g->worker.control.limits.nesting, &why) < 0) {
         return luaL_error(L, "%s", why.message);
     }
     lua_call(L, payload ? 1 : 0, 0);

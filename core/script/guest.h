@@ -1,6 +1,7 @@
 /*
- * The guest of the zygote and of each worker: a lua_State that is made warm in the zygote and serves
- * the worker's methods in its children. lua/titan/worker.lua is the part of it written in Lua.
+ * The guest of the zygote and of each worker: a lua_State that is made warm in the zygote and
+ * serves the worker's methods in its children. lua/titan/worker.lua is the part of it written in
+ * Lua.
  */
 #ifndef TITAN_SCRIPT_GUEST_H
 #define TITAN_SCRIPT_GUEST_H
@@ -13,13 +14,13 @@ struct guest {
     struct runtime *runtime;
     struct worker worker;
     bool is_worker;
-    int methods;  /* registry: list of functions, by method id + 1 */
-    int by_name;  /* registry: name -> method id of the public ones */
-    int self;     /* registry: what methods get as self */
-    int handler;  /* registry: makes an error that travels of what a method raised */
-    int refuse;   /* registry: (name) -> the error for a method that cannot be called */
+    int methods;   /* registry: list of functions, by method id + 1 */
+    int by_name;   /* registry: name -> method id of the public ones */
+    int self;      /* registry: what methods get as self */
+    int handler;   /* registry: makes an error that travels of what a method raised */
+    int refuse;    /* registry: (name) -> the error for a method that cannot be called */
     int cancelled; /* registry: the error of a call whose caller no longer waits */
-    int lua_main; /* registry: titan.worker */
+    int lua_main;  /* registry: titan.worker */
 };
 
 /* The guest this state serves; NULL when it is not a worker's. */

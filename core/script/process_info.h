@@ -10,8 +10,8 @@
  * Pushes a table: id, name, pid, status, isolation, transport, start_time, end_time (ms of the wall
  * clock), uptime (ms), restart_count, exit_code, exit_signal, exit (text), last_error
  * ({code=, message=}), stdout_tail, stderr_tail, and activity, from the status page: calls, errors,
- * in_flight, lua_heap, running ({method, for_ms}), last_calls (newest first: {method, ago_ms, took_ms,
- * failed}).
+ * in_flight, lua_heap, running ({method, for_ms}), last_calls (newest first: {method, ago_ms,
+ * took_ms, failed}).
  */
 void process_info_push(lua_State *L, const struct process *p);
 

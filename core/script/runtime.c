@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <luv/luv.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "script/task.h"
@@ -35,6 +36,12 @@ int script_raise(lua_State *L, const struct failure *why)
     return lua_error(L);
 }
 
+void script_fail(lua_State *L, const char *message)
+{
+    luaL_error(L, "%s", message);
+    abort(); /* not reached */
+}
+
 static int to_text(lua_State *L)
 {
     luaL_tolstring(L, 1, NULL);
@@ -63,8 +70,8 @@ static int add_traceback(lua_State *L)
     return 1;
 }
 
-/* luv's own answer to an error in a callback is exit(-1) in the middle of everything. Ours is to end
- * the program in order: the error is the script's, uncaught. */
+/* luv's own answer to an error in a callback is exit(-1) in the middle of everything. Ours is to
+ * end the program in order: the error is the script's, uncaught. */
 static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
 {
     int base = lua_gettop(L) - nargs;

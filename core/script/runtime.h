@@ -1,6 +1,6 @@
 /*
- * What belongs to one lua_State: its loop, its reactor, its tasks. One a state, made on first use and
- * closed with the state. Everything here is used by the state's own thread.
+ * What belongs to one lua_State: its loop, its reactor, its tasks. One a state, made on first use
+ * and closed with the state. Everything here is used by the state's own thread.
  */
 #ifndef TITAN_SCRIPT_RUNTIME_H
 #define TITAN_SCRIPT_RUNTIME_H
@@ -21,12 +21,12 @@ struct runtime {
 
     struct reactor reactor;
     bool reactor_open;
-    struct task *running;  /* whose coroutine runs right now */
-    struct list tasks;     /* that have begun and not ended */
-    struct list idle;      /* coroutines kept for the next task */
+    struct task *running; /* whose coroutine runs right now */
+    struct list tasks;    /* that have begun and not ended */
+    struct list idle;     /* coroutines kept for the next task */
     unsigned idle_len;
-    struct list ready;     /* tasks to resume at the end of this turn */
-    struct flusher resume; /* does that */
+    struct list ready;          /* tasks to resume at the end of this turn */
+    struct flusher resume;      /* does that */
     struct status_page *status; /* in a worker: where to note which method runs; else NULL */
     /* An error nobody can catch was reported: end what runs here, with a failure. */
     void (*uncaught)(struct runtime *rt);
@@ -36,14 +36,10 @@ struct runtime {
 /* The state's runtime. Raises a Lua error when memory or descriptors are out. */
 struct runtime *runtime_of(lua_State *L);
 
-
-
 /* Opens the reactor on first use: not in a zygote, whose children need one each. */
 struct reactor *runtime_reactor(struct runtime *rt);
 
 /* ---- errors as Lua objects ---- */
-
-
 
 /* Pushes an error object made by titan.errors; process and method may be NULL. */
 void script_push_error(lua_State *L, int code, const char *message, const char *process,
@@ -51,6 +47,9 @@ void script_push_error(lua_State *L, int code, const char *message, const char *
 
 /* Raises one; never returns. For a `return script_raise(...)`. */
 int script_raise(lua_State *L, const struct failure *why);
+
+/* Raises a plain string, as luaL_error does, and says so to the compiler. */
+_Noreturn void script_fail(lua_State *L, const char *message);
 
 /* Prints an error that nobody is left to catch, with a traceback if there is one. Never raises. */
 void script_report(lua_State *L, int index, const char *where);

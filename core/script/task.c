@@ -45,7 +45,7 @@ struct task *task_new(struct runtime *rt, lua_State *L)
     lua_newthread(L);
     t = calloc(1, sizeof *t);
     if (t == NULL) {
-        luaL_error(L, "titan: out of memory");
+        script_fail(L, "titan: out of memory");
     }
     t->runtime = rt;
     t->co = lua_tothread(L, -1);
@@ -100,8 +100,8 @@ static int body_done(lua_State *L, int status, lua_KContext ctx)
 static int body(lua_State *L)
 {
     struct runtime *rt = runtime_of(L);
-    int status = lua_pcallk(L, lua_gettop(L) - FIRST, LUA_MULTRET, HANDLER, (lua_KContext)rt,
-                            body_done);
+    int status =
+        lua_pcallk(L, lua_gettop(L) - FIRST, LUA_MULTRET, HANDLER, (lua_KContext)rt, body_done);
 
     return body_done(L, status, (lua_KContext)rt);
 }
@@ -146,6 +146,13 @@ void task_start(struct task *t, int nargs)
 
 /* ---- waiting ---- */
 
+static const char cannot_wait_here[] = "titan: this function waits, and cannot inside a "
+                                       "metamethod, a sort comparator, a gsub callback "
+                                       "or another C function";
+static const char not_a_task[] =
+    "titan: this function waits, so it must be called from a task: inside titan.run(function() ... "
+    "end) or titan.go(function() ... end), not from a coroutine of your own or a callback";
+
 struct task *task_current(lua_State *L)
 {
     struct runtime *rt = runtime_of(L);
@@ -155,11 +162,7 @@ struct task *task_current(lua_State *L)
         t = task_of(L, L);
     }
     if (t == NULL || !lua_isyieldable(L)) {
-        luaL_error(L, t ? "titan: this function waits, and cannot inside a metamethod, a sort "
-                          "comparator, a gsub callback or another C function"
-                        : "titan: this function waits, so it must be called from a task: inside "
-                          "titan.run(function() ... end) or titan.go(function() ... end), not from a "
-                          "coroutine of your own or a callback");
+        script_fail(L, t ? cannot_wait_here : not_a_task);
     }
     return t;
 }
@@ -176,8 +179,9 @@ struct task *task_resumed(lua_State *L, lua_KContext ctx)
     struct task *t = rt->running;
 
     if (t == NULL || t->co != L) {
-        luaL_error(L, "titan: this coroutine waits for an answer or a time; it must not be resumed "
-                      "by hand");
+        script_fail(L,
+                    "titan: this coroutine waits for an answer or a time; it must not be resumed "
+                    "by hand");
     }
     if (t->interrupted) {
         t->interrupted = false;

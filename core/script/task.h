@@ -1,6 +1,6 @@
 /*
- * Tasks: Lua functions that run as coroutines on the loop and may wait: for an answer, for a time, for
- * each other.
+ * Tasks: Lua functions that run as coroutines on the loop and may wait: for an answer, for a time,
+ * for each other.
  *
  *     RUNNING --wait--> WAITING --the answer, the time--> RUNNING
  *        |--park--> PARKED --unpark--> READY --end of the turn--> RUNNING
@@ -25,16 +25,16 @@ struct task {
     struct list link; /* in runtime->tasks or runtime->idle */
     struct list ready;
     enum task_state state;
-    struct call call;   /* the answer it waits for, if any */
-    struct timer timer; /* the time it waits for, if any */
+    struct call call;          /* the answer it waits for, if any */
+    struct timer timer;        /* the time it waits for, if any */
     const struct reply *reply; /* only while it is resumed with it */
     bool interrupted; /* the error at the top of its stack is to be raised when it is resumed */
-    /* L is the coroutine, `status` LUA_OK or an error's, the results or the error lie at `first` and
-     * above. May raise: that is reported, not caught. */
+    /* L is the coroutine, `status` LUA_OK or an error's, the results or the error lie at `first`
+     * and above. May raise: that is reported, not caught. */
     void (*ended)(struct task *t, lua_State *L, int status, int first);
     void *owner;
-    /* For a task that answers a request: its number in the status page, its start, its id on the wire
-     * and its method, STATUS_NO_METHOD for any other task. */
+    /* For a task that answers a request: its number in the status page, its start, its id on the
+     * wire and its method, STATUS_NO_METHOD for any other task. */
     uint64_t number;
     uint64_t started_ns;
     uint32_t id, method;
@@ -54,8 +54,8 @@ void task_start(struct task *t, int nargs);
 /* The task whose coroutine L is. Raises an error that says what to do when it is none's. */
 struct task *task_current(lua_State *L);
 
-/* Suspends the running task, in WAITING or PARKED: `return task_wait(t, state, L, k)`. `k` runs when it
- * is resumed. */
+/* Suspends the running task, in WAITING or PARKED: `return task_wait(t, state, L, k)`. `k` runs
+ * when it is resumed. */
 int task_wait(struct task *t, enum task_state state, lua_State *L, lua_KFunction k);
 
 /* What a continuation calls first, with its ctx: the task, which has just been resumed. Raises the

@@ -16,7 +16,7 @@ struct encoder {
     unsigned nesting;
     size_t size_max;
     struct failure *why;
-    char path[160];                      /* to the value that cannot travel, built from its end */
+    char path[160];                     /* to the value that cannot travel, built from its end */
     const void *open[MP_DEPTH_MAX + 1]; /* the tables around the current value */
 };
 
@@ -77,9 +77,8 @@ static int encode_string(struct encoder *e, int index)
 
 static int encode_number(struct encoder *e, int index)
 {
-    bool ok = lua_isinteger(e->L, index)
-                  ? mp_write_int(e->b, (int64_t)lua_tointeger(e->L, index))
-                  : mp_write_double(e->b, (double)lua_tonumber(e->L, index));
+    bool ok = lua_isinteger(e->L, index) ? mp_write_int(e->b, (int64_t)lua_tointeger(e->L, index))
+                                         : mp_write_double(e->b, (double)lua_tonumber(e->L, index));
 
     return ok ? TITAN_OK : out_of_memory(e);
 }
@@ -220,9 +219,10 @@ static int encode_value(struct encoder *e, int index, unsigned depth)
     case LUA_TTABLE:
         return encode_table(e, index, depth);
     default:
-        return fail(e->why, TITAN_E_VALIDATION_FAILED,
-                    "a %s cannot travel: only nil, booleans, numbers, strings and tables of these can",
-                    luaL_typename(e->L, index));
+        return fail(
+            e->why, TITAN_E_VALIDATION_FAILED,
+            "a %s cannot travel: only nil, booleans, numbers, strings and tables of these can",
+            luaL_typename(e->L, index));
     }
     return ok ? TITAN_OK : out_of_memory(e);
 }
@@ -247,6 +247,7 @@ static inline void encoder_init(struct encoder *e, lua_State *L, const struct wi
     e->size_max = limits->frame;
     e->why = why;
     e->path[0] = '\0';
+    e->open[0] = NULL; /* of a list, whose values begin at depth 1 */
 }
 
 int value_encode_list(lua_State *L, int first, int count, const char *what,

@@ -1,10 +1,10 @@
 /*
  * Values between the Lua stack and MessagePack, in one pass each way.
  *
- * A table whose keys are exactly 1..n travels as an array, every other table as a map with the keys it
- * has, so holes and an explicit `n` arrive as they were. Metatables stay behind. Integers and floats
- * are kept apart. What cannot travel (functions, userdata, threads, cycles, too deep nesting) is named
- * with the path to it.
+ * A table whose keys are exactly 1..n travels as an array, every other table as a map with the keys
+ * it has, so holes and an explicit `n` arrive as they were. Metatables stay behind. Integers and
+ * floats are kept apart. What cannot travel (functions, userdata, threads, cycles, too deep
+ * nesting) is named with the path to it.
  */
 #ifndef TITAN_SCRIPT_VALUE_H
 #define TITAN_SCRIPT_VALUE_H
@@ -26,8 +26,8 @@ int value_encode(lua_State *L, int index, const struct wire_limits *limits, stru
                  struct failure *why);
 
 /*
- * Pushes the elements of an array, which the span must be exactly. Returns how many; -1 when the bytes
- * are malformed, with `why`, and nothing is pushed. May raise a Lua memory error.
+ * Pushes the elements of an array, which the span must be exactly. Returns how many; -1 when the
+ * bytes are malformed, with `why`, and nothing is pushed. May raise a Lua memory error.
  */
 int value_decode_list(lua_State *L, struct span payload, unsigned nesting, struct failure *why);
 

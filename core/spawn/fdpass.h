@@ -11,10 +11,10 @@
 int fdpass_send(int sock, const void *bytes, size_t len, const int *fds, size_t fd_count);
 
 /*
- * Receives one message, at most `len` bytes and exactly `fd_count` descriptors, which are close-on-exec
+ * Receives one message, at most `len` bytes and exactly `fd_count` descriptors, which are
+ close-on-exec
  * and the caller's. Returns its length (0: the other side has closed), or -errno; -EMFILE when
  * descriptors were lost because there was no room for them (then none is left open and fds are -1).
-
  */
 ssize_t fdpass_receive(int sock, void *bytes, size_t len, int *fds, size_t fd_count, int flags);
 

@@ -14,9 +14,7 @@
 #include "spawn/fdpass.h"
 #include "spawn/zygote_path.h"
 
-#define UNANSWERED_MAX 16 /* forks under way; the rest waits in the manager, without descriptors */
-
-extern char **environ;
+#define UNANSWERED_MAX 16 /* forks under way; more wait in the manager, without descriptors */
 
 static void socket_ready(void *ctx, int events);
 static void zygote_exited(void *ctx, int events);
@@ -50,7 +48,7 @@ static int spawn_program(const char *path, int socket, int boot, pid_t *pid)
     return -code;
 }
 
-/* Moves a descriptor above those that spawn_program assigns, so that neither dup2 hits the other. */
+/* Moves a descriptor above those that spawn_program assigns: neither dup2 may hit the other. */
 static int move_up(int *fd)
 {
     int moved = fcntl(*fd, F_DUPFD_CLOEXEC, ZYGOTE_BOOT + 1);
@@ -268,7 +266,8 @@ static void socket_ready(void *ctx, int events)
     if (z->socket != NULL && (events & UV_READABLE)) {
         char end;
 
-        /* At the end of the stream the exit is what counts; the socket would only wake us in vain. */
+        /* At the end of the stream the exit is what counts; the socket would only wake us in vain.
+         */
         if (recv(watch_fd(z->socket), &end, 1, MSG_DONTWAIT | MSG_PEEK) == 0) {
             watch_events(z->socket, 0);
         }

@@ -6,8 +6,8 @@
  *      +--FAILED or death----+                      |
  *                            ^--------death---------+
  *
- * A zygote that dies while warming up is not tried again by itself (it would most likely die again);
- * the next fork tries.
+ * A zygote that dies while warming up is not tried again by itself (it would most likely die
+ * again); the next fork tries.
  */
 #ifndef TITAN_SPAWN_ZYGOTE_H
 #define TITAN_SPAWN_ZYGOTE_H
@@ -22,8 +22,8 @@ struct zygote_events {
     void (*forked)(void *ctx, uint64_t tag, pid_t pid, int pidfd, int error);
     /* It serves: forks may be asked for, also again after a refusal. */
     void (*serving)(void *ctx);
-    /* It died while it served, another one is warming up if it can. Forks not yet answered may or may
-     * not have happened. */
+    /* It died while it served, another one is warming up if it can. Forks not yet answered may or
+     * may not have happened. */
     void (*died)(void *ctx);
     /* It cannot start or warm up: forks that wait will not happen. */
     void (*failed)(void *ctx, const struct failure *why);
@@ -42,7 +42,7 @@ struct zygote_client {
     int boot_fd; /* owned: what every new zygote preloads */
     unsigned unanswered;
     struct buf backlog; /* requests without descriptors that the socket had no room for */
-    unsigned deaths; /* while serving */
+    unsigned deaths;    /* while serving */
 };
 
 /* `boot` is the guest's boot data; it is copied. Does not start the zygote yet. */

@@ -8,8 +8,9 @@
 
 #define ZYGOTE_PATH_MAX (PATH_MAX + 64)
 
-/* The environment's TITAN_ZYGOTE, else beside this library (a build tree), else ../libexec/titan from
- * it, else where it was configured to be installed. TITAN_E_SPAWN_FAILED names the places looked at. */
+/* The environment's TITAN_ZYGOTE, else beside this library (a build tree), else ../libexec/titan
+ * from it, else where it was configured to be installed. TITAN_E_SPAWN_FAILED names the places
+ * looked at. */
 int zygote_path(char path[ZYGOTE_PATH_MAX], struct failure *why);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What manager and zygote say to each other, one SEQPACKET message each. Both ends are the same build
- * of the same library, so these are plain structs.
+ * What manager and zygote say to each other, one SEQPACKET message each. Both ends are the same
+ * build of the same library, so these are plain structs.
  */
 #ifndef TITAN_SPAWN_ZYGOTE_PROTOCOL_H
 #define TITAN_SPAWN_ZYGOTE_PROTOCOL_H

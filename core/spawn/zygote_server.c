@@ -61,8 +61,8 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* The first steps of a worker. Until its group exists and PDEATHSIG is set it could escape, so those
- * come first; a manager that died before that shows as another parent. */
+/* The first steps of a worker. Until its group exists and PDEATHSIG is set it could escape, so
+ * those come first; a manager that died before that shows as another parent. */
 static bool become_worker(pid_t manager, int *fds)
 {
     if (setpgid(0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != manager) {
@@ -91,8 +91,10 @@ static int child_main(const struct zygote_guest *guest, pid_t manager, int *fds)
 
 /* ---- in the zygote ---- */
 
-/* fork(2) that makes the child a sibling and returns a pidfd for it: clone3(2) without shared memory.
- * glibc's own fork handlers do not run: the zygote has one thread, so there is nothing to repair. */
+/* fork(2) that makes the child a sibling and returns a pidfd for it: clone3(2) without shared
+ * memory. glibc's own fork handlers do not run: the zygote has one thread, so there is nothing to
+ * repair. */
+// NOLINTNEXTLINE(readability-non-const-parameter): the kernel writes it
 static pid_t fork_sibling(int *pidfd)
 {
     struct clone_args args;
@@ -160,8 +162,9 @@ static int serve(struct zygote *z)
         ssize_t got = fdpass_receive(ZYGOTE_SOCKET, &request, sizeof request, fds, WORKER_FDS, 0);
 
         if (got == -EMFILE) {
-            tell(&(struct zygote_reply){.news = ZYGOTE_FORKED, .tag = request.tag, .error = -EMFILE},
-                 -1);
+            tell(
+                &(struct zygote_reply){.news = ZYGOTE_FORKED, .tag = request.tag, .error = -EMFILE},
+                -1);
             continue;
         }
         if (got <= 0) {

@@ -1,6 +1,7 @@
 /*
- * A channel carries frames between two peers, in order, both ways. One interface for every transport:
- * `unix` is the one of this version; tcp, websocket and the in-process mailbox take the same shape.
+ * A channel carries frames between two peers, in order, both ways. One interface for every
+ * transport: `unix` is the one of this version; tcp, websocket and the in-process mailbox take the
+ * same shape.
  *
  * Writing is appending to channel->out and calling channel_written(); it never blocks and never
  * sends by itself: what one loop turn wrote goes out together at its end.
@@ -74,7 +75,9 @@ static inline void channel_close(struct channel **c)
     }
 }
 
-/* A stream socket, which the channel owns from success on. NULL when memory or descriptors are out. */
-struct channel *channel_unix(struct reactor *r, int fd, const struct channel_events *events, void *ctx);
+/* A stream socket, which the channel owns from success on. NULL when memory or descriptors are out.
+ */
+struct channel *channel_unix(struct reactor *r, int fd, const struct channel_events *events,
+                             void *ctx);
 
 #endif

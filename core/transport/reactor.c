@@ -30,8 +30,8 @@ static void flush_once(struct reactor *r)
     }
 }
 
-/* Twice: what resumed tasks wrote goes out in this turn, too. What they resume again has the next one,
- * so that tasks that wake each other keep the loop from nothing. */
+/* Twice: what resumed tasks wrote goes out in this turn, too. What they resume again has the next
+ * one, so that tasks that wake each other keep the loop from nothing. */
 static void flush_turn(uv_prepare_t *handle)
 {
     struct reactor *r = handle->data;
@@ -68,9 +68,9 @@ uint64_t reactor_now_ms(const struct reactor *r)
 
 static void alarm_rang(uv_timer_t *handle);
 
-/* The uv timer only ever moves to an earlier time: a disarmed timer leaves it as it is, and an alarm
- * that finds nothing due sets itself anew. So arming and disarming for every call costs a heap
- * operation and nothing else. */
+/* The uv timer only ever moves to an earlier time: a disarmed timer leaves it as it is, and an
+ * alarm that finds nothing due sets itself anew. So arming and disarming for every call costs a
+ * heap operation and nothing else. */
 static void set_alarm(struct reactor *r, uint64_t at_ms)
 {
     uint64_t now = reactor_now_ms(r);

@@ -1,6 +1,7 @@
 /*
  * What one loop drives for Titan: descriptors to watch, deadlines, and the end of a turn, when
- * everything written during it goes out at once. One reactor a loop, used by the loop's thread alone.
+ * everything written during it goes out at once. One reactor a loop, used by the loop's thread
+ * alone.
  */
 #ifndef TITAN_TRANSPORT_REACTOR_H
 #define TITAN_TRANSPORT_REACTOR_H
@@ -19,17 +20,17 @@ struct reactor {
     uv_timer_t alarm;
     uint64_t alarm_ms; /* when the alarm goes off; UINT64_MAX while it is off */
     struct heap timers;
-    struct list dirty;    /* of struct flusher: has something to send */
-    unsigned open;        /* uv handles whose close callback is still to come */
-    unsigned holding;     /* timers that keep the loop alive */
-    uint8_t *scratch;     /* what channels read into */
+    struct list dirty; /* of struct flusher: has something to send */
+    unsigned open;     /* uv handles whose close callback is still to come */
+    unsigned holding;  /* timers that keep the loop alive */
+    uint8_t *scratch;  /* what channels read into */
 };
 
 /* TITAN_OK or TITAN_E_LIMIT_EXCEEDED. The loop must outlive the reactor. */
 int reactor_open(struct reactor *r, uv_loop_t *uv);
 
-/* Closes everything and runs the loop until the last close callback has been called. Every watch and
- * timer must be gone. */
+/* Closes everything and runs the loop until the last close callback has been called. Every watch
+ * and timer must be gone. */
 void reactor_close(struct reactor *r);
 
 /* ---- deadlines ---- */
@@ -57,7 +58,8 @@ uint64_t reactor_now_ms(const struct reactor *r);
 struct watch;
 typedef void (*watch_fn)(void *ctx, int events); /* UV_READABLE | UV_WRITABLE */
 
-/* Owns `fd` from success on. NULL when memory or descriptors are out (the fd stays the caller's). */
+/* Owns `fd` from success on. NULL when memory or descriptors are out (the fd stays the caller's).
+ */
 struct watch *watch_open(struct reactor *r, int fd, int events, watch_fn fn, void *ctx);
 int watch_fd(const struct watch *w);
 int watch_events(struct watch *w, int events); /* 0 pauses; below zero: errno of the kernel */

@@ -1,4 +1,4 @@
-/* The unix transport: a stream socket, read when the kernel says so, written at the end of a turn. */
+/* The unix transport: a stream socket, read when the kernel says so, written at a turn's end. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -104,8 +104,9 @@ static size_t deliver_kept(struct unix_channel *u, size_t got)
     return deliver(u, buf_front(&u->base.in), buf_len(&u->base.in));
 }
 
-/* Reads once: straight behind the kept beginning of a frame if there is one, else into the reactor's
- * scratch, so that an idle channel holds no memory. READ_PART: the kernel may have more. */
+/* Reads once: straight behind the kept beginning of a frame if there is one, else into the
+ * reactor's scratch, so that an idle channel holds no memory. READ_PART: the kernel may have more.
+ */
 static enum outcome read_once(struct unix_channel *u)
 {
     struct buf *in = &u->base.in;
@@ -202,7 +203,8 @@ static void unix_close(struct channel *c)
     }
 }
 
-struct channel *channel_unix(struct reactor *r, int fd, const struct channel_events *events, void *ctx)
+struct channel *channel_unix(struct reactor *r, int fd, const struct channel_events *events,
+                             void *ctx)
 {
     static const struct channel_ops ops = {"unix", unix_drain, unix_finish, unix_close};
     struct unix_channel *u = calloc(1, sizeof *u);

@@ -4,14 +4,13 @@
  * A frame is a 4-byte little-endian length and one MessagePack array, in the shapes of
  * MessagePack-RPC (https://github.com/msgpack-rpc/msgpack-rpc/blob/master/spec.md), extended:
  *
- *     request       [0, id, method, params]           method: a number the peer announced, or a name
- *                   [0, id, method, params, header]   header: a map, see HEADER_*
- *     response      [1, id, error, results]           results: an array, one element a value
- *     notification  [2, method, params]
+ *     request       [0, id, method, params]           method: a number the peer announced, or a
+ * name [0, id, method, params, header]   header: a map, see HEADER_* response      [1, id, error,
+ * results]           results: an array, one element a value notification  [2, method, params]
  *     cancel        [3, id]                           the caller no longer waits for request id
  *
- * [4, ...] and [5, ...] are kept for stream items and stream credit. Payloads (params, results, error,
- * header) stay bytes here; script/ turns them into values.
+ * [4, ...] and [5, ...] are kept for stream items and stream credit. Payloads (params, results,
+ * error, header) stay bytes here; script/ turns them into values.
  */
 #ifndef TITAN_WIRE_MESSAGE_H
 #define TITAN_WIRE_MESSAGE_H
@@ -65,16 +64,16 @@ int message_parse(struct span body, const struct wire_limits *limits, struct mes
                   struct failure *why);
 
 /*
- * Looks for a whole frame at the front of `len` bytes. Returns its size with the head, or 0 when more
- * bytes are needed, or TITAN_E_PROTOCOL_ERROR when it is empty or larger than the limit.
+ * Looks for a whole frame at the front of `len` bytes. Returns its size with the head, or 0 when
+ * more bytes are needed, or TITAN_E_PROTOCOL_ERROR when it is empty or larger than the limit.
  */
 int64_t frame_find(const uint8_t *bytes, size_t len, uint32_t limit, struct failure *why);
 
 /* Opens a frame at the end of `b`; *at is what frame_close wants. */
 bool frame_open(struct buf *b, size_t *at);
 
-/* Writes the length of the frame opened at `at`; false when it is over the limit (and then takes the
- * frame back). */
+/* Writes the length of the frame opened at `at`; false when it is over the limit (and then takes
+ * the frame back). */
 bool frame_close(struct buf *b, size_t at, uint32_t limit);
 
 /* The envelope up to the payload, which the caller writes next. */

@@ -25,7 +25,8 @@ static bool take_be(struct mp_reader *r, size_t len, uint64_t *v)
     return true;
 }
 
-static const char *take_bytes(struct mp_reader *r, struct mp_token *t, enum mp_type type, uint64_t len)
+static const char *take_bytes(struct mp_reader *r, struct mp_token *t, enum mp_type type,
+                              uint64_t len)
 {
     if ((uint64_t)(r->end - r->at) < len) {
         return truncated;
@@ -37,7 +38,8 @@ static const char *take_bytes(struct mp_reader *r, struct mp_token *t, enum mp_t
     return NULL;
 }
 
-static const char *take_count(struct mp_reader *r, struct mp_token *t, enum mp_type type, uint64_t n)
+static const char *take_count(struct mp_reader *r, struct mp_token *t, enum mp_type type,
+                              uint64_t n)
 {
     uint64_t least = type == MP_MAP ? n * 2 : n; /* bytes that so many entries need at the least */
 

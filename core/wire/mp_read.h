@@ -39,9 +39,9 @@ struct mp_reader {
 };
 
 /*
- * Reads one token. For str, bin and ext the bytes are stepped over, for array and map they come next.
- * An array or map that claims more elements than bytes are left is malformed.
- * NULL, or what is wrong (static text).
+ * Reads one token. For str, bin and ext the bytes are stepped over, for array and map they come
+ * next. An array or map that claims more elements than bytes are left is malformed. NULL, or what
+ * is wrong (static text).
  */
 const char *mp_next(struct mp_reader *r, struct mp_token *t);
 

@@ -131,7 +131,8 @@ static void on_lost(void *ctx, int code, const char *why)
 
 /* ---- life ---- */
 
-static const struct peer_events data_events = {on_request, on_data_notification, on_cancel, on_lost};
+static const struct peer_events data_events = {on_request, on_data_notification, on_cancel,
+                                               on_lost};
 static const struct peer_events control_events = {on_control_request, on_control_notification,
                                                   on_cancel, on_lost};
 

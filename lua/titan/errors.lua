@@ -101,10 +101,10 @@ local function readable(value)
   return "<" .. kind .. ">"
 end
 
----@param text string
+---@param lines string
 ---@return string
-local function indented(text)
-  return "\n  " .. string.gsub(string.gsub(text, "\n+$", ""), "\n", "\n  ")
+local function indented(lines)
+  return "\n  " .. string.gsub(string.gsub(lines, "\n+$", ""), "\n", "\n  ")
 end
 
 ---@param process string?
@@ -130,14 +130,14 @@ function errors.metatable.__tostring(err)
   local message = readable(err.message) or "no message"
   local first, rest = string.match(message, "^([^\n]*)\n?(.*)$")
   local where = place(readable(err.process), readable(err.method))
-  local text = (readable(err.code) or "no code") .. ": " .. first .. where
+  local line = (readable(err.code) or "no code") .. ": " .. first .. where
   if rest ~= "" then
-    text = text .. indented(rest)
+    line = line .. indented(rest)
   end
   if err.traceback ~= nil then
-    text = text .. indented(readable(err.traceback))
+    line = line .. indented(readable(err.traceback))
   end
-  return text
+  return line
 end
 
 --- Builds an error object.

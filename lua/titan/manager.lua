@@ -130,10 +130,9 @@ function heard.declared(_, service, declared)
   end
   service.dependencies = declared.dependencies
   tasks.go(function()
-    local ok, err = pcall(service.manager._await_dependencies, service.manager,
+    local ok, err = pcall(service.manager._await_dependencies, service.manager, service.name,
       declared.dependencies or {})
-    core.process_proceed(service.process, not ok and (errors.is(err) and err.message
-      or tasks.text_of(err)) or nil)
+    core.process_proceed(service.process, not ok and err.message or nil)
   end)
 end
 
@@ -212,8 +211,9 @@ function Manager:_claim(name)
   local taken = core.manager_find(self.handle, name)
   if taken and not select(2, core.process_state(taken)) then
     local info = core.process_info(taken)
-    errors.raise("invalid_config", string.format("options.name: %q is the name of %s already (%s%s)",
-      name, info.id, info.status, info.pid and ", pid " .. info.pid or ""))
+    local why = string.format("options.name: %q is the name of %s already (%s%s)", name, info.id,
+      info.status, info.pid and ", pid " .. info.pid or "")
+    errors.raise("invalid_config", why)
   end
 end
 
@@ -243,19 +243,21 @@ end
 -- Spawning ---------------------------------------------------------------------------------
 
 -- Waits until every one of them runs; raises when one does not and will not.
+---@param name string who depends on them
 ---@param dependencies { service: string }[]
-function Manager:_await_dependencies(dependencies)
+function Manager:_await_dependencies(name, dependencies)
   for _, dependency in ipairs(dependencies) do
     local service = self:_find(dependency.service)
-    if not service then
-      local err = self:_unknown(dependency.service)
-      errors.raise("spawn_failed", string.format("it depends on %q, which is not running: %s",
-        dependency.service, err.message))
+    local ok, err = false, nil
+    if service then
+      ok, err = pcall(service.started.await, service.started)
     end
-    local ok, err = pcall(service.started.await, service.started)
-    if not ok then
-      errors.raise("spawn_failed", string.format("it depends on %q, which failed: %s",
-        dependency.service, errors.is(err) and err.message or tostring(err)))
+    if errors.is(err) and err.code == "cancelled" then
+      error(err, 0) -- it is the waiting that was given up
+    elseif not ok then
+      err = err or self:_unknown(dependency.service)
+      errors.raise("spawn_failed", string.format("worker %q did not start: it depends on %q: %s",
+        name, dependency.service, errors.is(err) and err.message or tasks.text_of(err)))
     end
   end
 end
@@ -326,16 +328,12 @@ function Manager:spawn(given, options)
   local target = locate.find(given)
   local checked = config.spawn_options(options, target.class)
   checked.startup_given = options ~= nil and options.startup_timeout ~= nil
+  self:_await_dependencies(checked.name or target.name, checked.dependencies)
   if checked.name then
     self:_claim(checked.name)
   end
   if self.stopping > 0 then
     errors.raise("shutting_down", "the manager is stopping all its processes")
-  end
-  local awaited, err = pcall(self._await_dependencies, self, checked.dependencies)
-  if not awaited then
-    error(errors.is(err) and err.code == "spawn_failed" and errors.new("spawn_failed",
-      string.format("worker %q did not start: %s", checked.name or target.name, err.message)) or err, 0)
   end
   local service = self:_launch(target, checked)
   local ok, why = pcall(service.started.await, service.started)

@@ -7,6 +7,7 @@
 local core = require "titan.core"
 local errors = require "titan.errors"
 local schema = require "titan.schema"
+local shared = require "titan.config.shared"
 local tasks = require "titan.tasks"
 
 local proxy = {}
@@ -22,10 +23,7 @@ local proxy = {}
 local with_schema = {
   kind = "table",
   fields = {
-    timeout = {
-      kind = "one_of", of = { { kind = "duration", min = 1 }, { kind = "enum", values = { false } } },
-      doc = "of this call; false for none",
-    },
+    timeout = shared.deadline_schema "of this call; false for none",
     priority = { kind = "any", pending = "priorities" },
     idempotency_key = { kind = "any", pending = "idempotent methods" },
     headers = { kind = "any", pending = "headers" },

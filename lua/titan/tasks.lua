@@ -310,9 +310,10 @@ end
 
 --- Waits until every task has ended.
 function tasks.wait_all()
-  for future in next, pending do
+  local future = next(pending)
+  while future do
     wait(future)
-    return tasks.wait_all()
+    future = next(pending)
   end
 end
 

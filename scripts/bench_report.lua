@@ -1,0 +1,208 @@
+-- Makes a table, or one JSON object, of what scripts/bench has measured.
+--
+-- usage: lua5.4 bench_report.lua [--json] [--colour] < LINES
+--   LINES  what the floors and bench.lua printed, a JSON object a line, all rounds in a row
+--
+-- A figure is the median of its rounds; a ratio is Titan's figure over the floor's.
+
+local cjson = require "cjson"
+
+-- Bars are of the ratio (times = true) or of Titan's own figure, in the row's unit.
+---@param most number
+local function at_most(most)
+  return { most = most, times = true }
+end
+
+---@param least number
+local function at_least(least)
+  return { least = least, times = true }
+end
+
+-- A name such as "spawn.one.p50_us" is a program's or section's, its mode's and its field's.
+-- Without a bar a row is for information.
+local ROWS <const> = {
+  { name = "spawn to first answer, p50", unit = "us", titan = "spawn.one.p50_us",
+    floor = "fork.spawn.p50_us", bar = at_most(3) },
+  { name = "spawn to first answer, p99", unit = "us", titan = "spawn.one.p99_us",
+    floor = "fork.spawn.p99_us", bar = at_most(3) },
+  { name = "  p50 beside fork and exec in C", unit = "us", titan = "spawn.one.p50_us",
+    floor = "exec.spawn.p50_us" },
+  { name = "spawns/s, 200 at once", unit = "/s", titan = "spawn.burst.per_s" },
+  { name = "round trip, p50", unit = "us", titan = "roundtrip.call.p50_us",
+    floor = "pingpong.epoll.p50_us", bar = at_most(1.6) },
+  { name = "round trip, p99", unit = "us", titan = "roundtrip.call.p99_us",
+    floor = "pingpong.epoll.p99_us", bar = at_most(1.6) },
+  { name = "  p50 beside blocking reads in C", unit = "us", titan = "roundtrip.call.p50_us",
+    floor = "pingpong.blocking.p50_us" },
+  { name = "calls/s, 128 in flight, 1 worker", unit = "/s", titan = "throughput.one_worker.per_s",
+    floor = "pingpong.batched.messages_per_s", bar = { least = 300e3 } },
+  { name = "calls/s, 128 for each of 2 workers", unit = "/s",
+    titan = "throughput.two_workers.per_s", floor = "pingpong.batched2.messages_per_s" },
+  { name = "echo of 1 MiB", unit = "MiB/s", titan = "echo.1mib.mib_per_s",
+    floor = "echo.socket.mib_per_s", bar = at_least(1) },
+  { name = "  beside shared memory in C", unit = "MiB/s", titan = "echo.1mib.mib_per_s",
+    floor = "echo.shm.mib_per_s" },
+  { name = "PSS of an idle worker", unit = "KiB", titan = "memory.worker.pss_kib",
+    floor = "fork.memory.pss_kib", bar = { most = 400 } },
+  { name = "PSS of its manager, of 50 workers", unit = "KiB", titan = "memory.manager.pss_kib" },
+  { name = "PSS of its zygote", unit = "KiB", titan = "memory.zygote.pss_kib" },
+  { name = "SIGKILL to the crash event, p50", unit = "us", titan = "kill.notify.p50_us",
+    floor = "kill.notify.p50_us" },
+  { name = "SIGKILL to the crash event, p99", unit = "us", titan = "kill.notify.p99_us",
+    floor = "kill.notify.p99_us" },
+  { name = "SIGKILL to a new one's answer, p50", unit = "us", titan = "kill.replace.p50_us",
+    floor = "kill.replace.p50_us", bar = at_most(3) },
+  { name = "CPU of a manager of 100 at rest", unit = "%", titan = "idle.manager.cpu_percent" },
+}
+
+-- What was measured ---------------------------------------------------------------------
+
+---@return { titan: table<string, number[]>, floor: table<string, number[]> } figures by name
+local function read_figures()
+  local figures = { titan = {}, floor = {} }
+  for line in io.lines() do
+    local found = cjson.decode(line)
+    local whose = found.titan and "titan" or "floor"
+    for field, value in pairs(found) do
+      if math.type(value) then
+        local name = table.concat({ found[whose], found.mode, field }, ".")
+        local rounds = figures[whose][name] or {}
+        figures[whose][name] = rounds
+        rounds[#rounds + 1] = value
+      end
+    end
+  end
+  return figures
+end
+
+---@param values number[]?
+---@return number?
+local function median(values)
+  if not values then
+    return nil
+  end
+  local sorted = table.move(values, 1, #values, 1, {})
+  table.sort(sorted)
+  local middle = (#sorted + 1) // 2
+  return #sorted % 2 == 1 and sorted[middle] or (sorted[middle] + sorted[middle + 1]) / 2
+end
+
+---@param bar { most: number?, least: number?, times: boolean? }?
+---@param figure number?
+---@param ratio number?
+---@return boolean? nil without a bar, or what is held against it
+local function is_met(bar, figure, ratio)
+  local value
+  if bar then
+    value = figure
+    if bar.times then
+      value = ratio
+    end
+  end
+  return value and value <= (bar.most or math.huge) and value >= (bar.least or 0)
+end
+
+---@return table[] rows that have been measured, with titan, floor, ratio, met and the rounds
+local function measured_rows()
+  local figures, rows = read_figures(), {}
+  for _, of in ipairs(ROWS) do
+    local titan, floor = figures.titan[of.titan], of.floor and figures.floor[of.floor]
+    if titan or floor then
+      local row = {
+        name = of.name, unit = of.unit, bar = of.bar, titan = median(titan), floor = median(floor),
+        titan_rounds = titan, floor_rounds = floor,
+      }
+      row.ratio = row.titan and row.floor and row.titan / row.floor
+      row.met = is_met(of.bar, row.titan, row.ratio)
+      rows[#rows + 1] = row
+    end
+  end
+  return rows
+end
+
+-- As text -------------------------------------------------------------------------------
+
+---@param value number
+---@param digits integer that count
+---@return string
+local function rounded(value, digits)
+  local whole = value < 1 and 1 or math.floor(math.log(value, 10)) + 1
+  return string.format("%." .. math.max(0, digits - whole) .. "f", value)
+end
+
+-- The units, from the smallest number up: how many of the one before make one.
+local SCALES <const> = {
+  us = { { "us", 1 }, { "ms", 1e3 } },
+  ["/s"] = { { "/s", 1 }, { "k/s", 1e3 }, { "M/s", 1e6 } },
+  KiB = { { "KiB", 1 }, { "MiB", 10 * 1024, 1024 } },
+}
+
+---@param value number?
+---@param unit string
+---@return string
+local function shown(value, unit)
+  if not value then
+    return "-"
+  end
+  local name, one = unit, 1
+  for _, scale in ipairs(SCALES[unit] or {}) do
+    if value >= scale[2] then
+      name, one = scale[1], scale[3] or scale[2]
+    end
+  end
+  return rounded(value / one, 3) .. " " .. name
+end
+
+---@param bar { most: number?, least: number?, times: boolean? }?
+---@param unit string
+---@return string
+local function shown_bar(bar, unit)
+  if not bar then
+    return ""
+  end
+  local value = bar.most or bar.least
+  return (bar.most and "<= " or ">= ")
+    .. (bar.times and string.format("%gx", value) or shown(value, unit))
+end
+
+---@param met boolean?
+---@param colour boolean
+---@return string
+local function marker(met, colour)
+  if met == nil then
+    return ""
+  end
+  local word, code = met and "ok" or "over", met and 32 or 31
+  return colour and string.format("\27[%dm%s\27[0m", code, word) or word
+end
+
+---@param rows table[]
+---@param colour boolean
+local function print_table(rows, colour)
+  local line = "%-35s %10s %10s %6s  %-10s %s"
+  local function put(...)
+    print((line:format(...):gsub(" +$", "")))
+  end
+  put("", "Titan", "floor", "ratio", "bar", "")
+  for _, row in ipairs(rows) do
+    local ratio = row.ratio and rounded(row.ratio, 3) .. "x" or ""
+    put(row.name, shown(row.titan, row.unit), row.floor and shown(row.floor, row.unit) or "", ratio,
+      shown_bar(row.bar, row.unit), marker(row.met, colour))
+  end
+end
+
+-- ---------------------------------------------------------------------------------------
+
+local asked = {}
+for _, argument in ipairs(arg) do
+  asked[argument] = true
+end
+local rows = measured_rows()
+if asked["--json"] then
+  for _, row in ipairs(rows) do
+    row.name = row.name:gsub("^ +", "")
+  end
+  print(cjson.encode { rows = rows })
+else
+  print_table(rows, asked["--colour"] or false)
+end
