@@ -11,7 +11,12 @@ struct failure {
 
 /* Fills in `f` (which may be NULL) and is `code`, so that a caller can `return fail(...)`. A
  * message longer than the room is cut. A macro, so that compilers and analyzers see the code. */
-#define fail(f, code, ...) (failure_set((f), (code), __VA_ARGS__), (code))
+#define fail(f, code, ...) (failure_set((f), (code), __VA_ARGS__), failure_code(code))
+
+static inline int failure_code(int code)
+{
+    return code;
+}
 
 __attribute__((format(printf, 3, 4))) void failure_set(struct failure *f, int code,
                                                        const char *format, ...);
