@@ -239,7 +239,7 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
             [EVENT_START_FAILED] = enter_closing,
             [EVENT_STOP] = ignore,
             [EVENT_ALARM] = stop_timed_out,
-            [EVENT_LOST] = enter_closing,
+            [EVENT_LOST] = ignore, /* finalizers may still run; the deadline stands */
             [EVENT_GARBAGE] = enter_killed,
             [EVENT_EXITED] = finish,
         },
@@ -607,12 +607,14 @@ static int make_fds(struct process *p, int ours[WORKER_FDS], int theirs[WORKER_F
 /* Each descriptor that is taken over becomes -1. */
 static int open_ours(struct process *p, int ours[WORKER_FDS])
 {
+    const struct wire_limits control_limits = WIRE_LIMITS_DEFAULT;
     struct manager *m = p->manager;
     int code = peer_open(&p->data, m->reactor, ours[FD_DATA], &m->limits, &data_events, p);
 
     if (code == TITAN_OK) {
         ours[FD_DATA] = -1;
-        code = peer_open(&p->control, m->reactor, ours[FD_CONTROL], &m->limits, &control_events, p);
+        code = peer_open(&p->control, m->reactor, ours[FD_CONTROL], &control_limits,
+                         &control_events, p);
     }
     if (code == TITAN_OK) {
         ours[FD_CONTROL] = -1;

@@ -11,12 +11,13 @@ struct relay {
     uint32_t id; /* of the request */
 };
 
-/* Bytes that are passed on must be well-formed, or the receiver would blame the manager. */
+/* Bytes that are passed on must be well-formed, or the receiver would blame the manager. The list
+ * around the values does not count. */
 static bool well_formed(struct span payload, unsigned nesting)
 {
     struct mp_reader r = {payload.at, payload.at + payload.len};
 
-    return mp_skip(&r, nesting) == NULL && r.at == r.end;
+    return mp_skip(&r, nesting + 1) == NULL && r.at == r.end;
 }
 
 static void relay_free(struct relay *r)

@@ -83,7 +83,7 @@ static int run_event(lua_State *L)
     lua_pushstring(L, e->kind);
     push_process(L, e->sm, e->process);
     if (e->payload.at != NULL) {
-        if (value_decode(L, e->payload, e->sm->manager.limits.nesting, &why) < 0) {
+        if (value_decode(L, e->payload, e->process->control.limits.nesting, &why) < 0) {
             lua_pushnil(L);
             peer_blame(&e->process->control, why.message);
         }
@@ -217,6 +217,14 @@ static enum log_format check_log_format(lua_State *L, int index)
     return which == 3 ? log_format_for(STDERR_FILENO) : formats[which];
 }
 
+/* What Titan tells its own processes is not for the limits of the config to refuse. */
+static int encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
+{
+    const struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+
+    return value_encode(L, index, &limits, b, why);
+}
+
 /* manager_open(boot, limits, log_format, on_event) -> manager */
 static int manager_open_lua(lua_State *L)
 {
@@ -245,7 +253,7 @@ static int manager_open_lua(lua_State *L)
     lua_newtable(L);
     lua_setiuservalue(L, -2, MANAGER_PROCESSES);
     luaL_setmetatable(L, MANAGER_TYPE);
-    code = value_encode(L, 1, &limits, &boot, &why);
+    code = encode_own(L, 1, &boot, &why);
     if (code == TITAN_OK) {
         code = manager_open(&sm->manager, &rt->reactor, &limits,
                             (struct span){buf_front(&boot), buf_len(&boot)}, &events, sm, &why);
@@ -282,7 +290,7 @@ static int manager_spawn_lua(lua_State *L)
     struct buf b = {0};
     struct process *p = NULL;
     struct failure why;
-    int code = value_encode(L, 3, &sm->manager.limits, &b, &why);
+    int code = encode_own(L, 3, &b, &why);
 
     if (code == TITAN_OK) {
         spec.spec = (struct span){buf_front(&b), buf_len(&b)};

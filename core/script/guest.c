@@ -13,6 +13,10 @@
 #include "script/value.h"
 #include "spawn/zygote_server.h"
 
+#define SPARE_STRINGS 4096
+
+#define LIGHT_MESSAGE 512 /* bytes of a message that fit into the smallest frame there may be */
+
 static const char registry_key; /* its address is the key */
 
 struct guest *guest_of(lua_State *L)
@@ -46,6 +50,28 @@ static bool answer_with_error(struct task *t, lua_State *L, int index)
         return false;
     }
     return answer_end(peer, &d, true) == TITAN_OK;
+}
+
+/* Takes from an error map what may have made it too large or too deep: code and message matter
+ * more. */
+static void lighten(lua_State *L, int index)
+{
+    size_t len;
+    const char *message;
+
+    if (!lua_istable(L, index)) {
+        return;
+    }
+    lua_pushnil(L);
+    lua_setfield(L, index, "details");
+    lua_pushnil(L);
+    lua_setfield(L, index, "traceback");
+    if (lua_getfield(L, index, "message") == LUA_TSTRING) {
+        message = lua_tolstring(L, -1, &len);
+        lua_pushlstring(L, message, len < LIGHT_MESSAGE ? len : LIGHT_MESSAGE);
+        lua_setfield(L, index, "message");
+    }
+    lua_pop(L, 1);
 }
 
 /* Whatever happens, an answer goes out: a caller waits for it. */
@@ -82,10 +108,13 @@ static void request_ended(struct task *t, lua_State *L, int status, int first)
     if (status == LUA_OK) {
         ok = answer_with_results(t, L, first);
     } else if (!answer_with_error(t, L, first)) {
-        struct failure why;
+        lighten(L, first);
+        if (!answer_with_error(t, L, first)) {
+            struct failure why;
 
-        fail(&why, TITAN_E_REMOTE_ERROR, "the method raised an error that cannot travel");
-        (void)answer_failure(&w->data, t->id, &why);
+            fail(&why, TITAN_E_REMOTE_ERROR, "the method raised an error that cannot travel");
+            (void)answer_failure(&w->data, t->id, &why);
+        }
     }
     status_call_ended(w->status, t->number, now_ns(), !ok);
     status_store(w->status->lua_heap_len, (uint64_t)lua_gc(L, LUA_GCCOUNT) * 1024);
@@ -317,6 +346,7 @@ static void worker_uncaught(struct runtime *rt)
 static int run_worker(void *ctx, const struct worker_fds *fds)
 {
     struct guest *g = ctx;
+    int code;
 
     if (uv_loop_fork(g->runtime->uv) < 0) {
         fprintf(stderr, "titan: a worker could not make its loop: out of descriptors\n");
@@ -325,7 +355,11 @@ static int run_worker(void *ctx, const struct worker_fds *fds)
     g->is_worker = true;
     g->runtime->owner = g;
     g->runtime->uncaught = worker_uncaught;
-    return worker_run(&g->worker, g->runtime->uv, fds, &worker_guest, g);
+    code = worker_run(&g->worker, g->runtime->uv, fds, &worker_guest, g);
+    tasks_close(g->runtime);
+    g->runtime->status = NULL;
+    worker_close(&g->worker);
+    return code;
 }
 
 static int read_boot(int fd, uint8_t **bytes, size_t *len)
@@ -342,6 +376,19 @@ static int read_boot(int fd, uint8_t **bytes, size_t *len)
         return -1;
     }
     return 0;
+}
+
+/* Lua's table of short strings doubles when it is full, and writes to each string then: in a worker
+ * that would make every page with a string a copy of its own. Doubled here, it stays so: a
+ * collection halves it only when three quarters are empty. */
+static void make_room_for_strings(lua_State *L)
+{
+    lua_createtable(L, SPARE_STRINGS, 0);
+    for (int i = 1; i <= SPARE_STRINGS; i++) {
+        lua_pushfstring(L, "spare %d", i);
+        lua_rawseti(L, -2, i);
+    }
+    lua_pop(L, 1);
 }
 
 static int warm_up(void *ctx, int boot_fd, struct failure *why)
@@ -363,8 +410,10 @@ static int warm_up(void *ctx, int boot_fd, struct failure *why)
         lua_pop(g->L, 2);
         return why->code;
     }
+    make_room_for_strings(g->L);
     lua_gc(g->L, LUA_GCCOLLECT);
     lua_gc(g->L, LUA_GCCOLLECT);
+    state_seal(g->memory);
     return TITAN_OK;
 }
 
@@ -379,6 +428,9 @@ static int open_state(lua_State *L)
     lua_pushlightuserdata(L, g);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
     lua_getglobal(L, "require");
+    lua_pushvalue(L, -1);
+    lua_pushstring(L, "titan"); /* the module of every worker asks for it */
+    lua_call(L, 1, 0);
     lua_pushstring(L, "titan.worker");
     lua_call(L, 1, 1);
     g->lua_main = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -404,7 +456,7 @@ int titan_zygote_main(int argc, char **argv)
         return code;
     }
     code = 1;
-    g.L = luaL_newstate();
+    g.L = state_new(&g.memory);
     if (g.L == NULL) {
         fprintf(stderr, "titan-zygote: out of memory\n");
         return 1;
@@ -416,6 +468,6 @@ int titan_zygote_main(int argc, char **argv)
     } else {
         code = zygote_serve(&guest);
     }
-    lua_close(g.L);
+    state_close(g.L, g.memory);
     return code;
 }

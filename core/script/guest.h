@@ -7,10 +7,12 @@
 #define TITAN_SCRIPT_GUEST_H
 
 #include "script/runtime.h"
+#include "script/state.h"
 #include "worker/worker.h"
 
 struct guest {
     lua_State *L;
+    struct state_memory *memory;
     struct runtime *runtime;
     struct worker worker;
     bool is_worker;

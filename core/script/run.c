@@ -5,6 +5,7 @@
 
 #include "script/core.h"
 #include "script/runtime.h"
+#include "script/state.h"
 #include "titan.h"
 
 struct script_args {
@@ -34,7 +35,8 @@ static int run_script(lua_State *L)
 int titan_run_script(int argc, char **argv)
 {
     struct script_args args = {argc, argv};
-    lua_State *L = luaL_newstate();
+    struct state_memory *memory;
+    lua_State *L = state_new(&memory);
     int code = 1;
 
     if (L == NULL) {
@@ -48,6 +50,6 @@ int titan_run_script(int argc, char **argv)
     } else {
         script_report(L, -1, "error");
     }
-    lua_close(L);
+    state_close(L, memory);
     return code;
 }

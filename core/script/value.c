@@ -1,6 +1,7 @@
 #include "script/value.h"
 
 #include <lauxlib.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,8 @@ struct encoder {
     size_t size_max;
     struct failure *why;
     char path[160];                     /* to the value that cannot travel, built from its end */
+    bool path_full;                     /* its beginning is missing */
+    unsigned path_steps;                /* the path ends after so many, where a cycle closes */
     const void *open[MP_DEPTH_MAX + 1]; /* the tables around the current value */
 };
 
@@ -27,23 +30,33 @@ static int out_of_memory(struct encoder *e)
     return fail(e->why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
 }
 
-/* Puts a step before the path: ".name" or "[3]". A path that gets too long keeps its end. */
+/* Puts a step before the path: ".name" or "[3]". A path that gets too long keeps its end, with
+ * "..." before it. */
 static void prepend(struct encoder *e, const char *step)
 {
     size_t len = strlen(step);
     size_t old = strlen(e->path);
 
-    if (len + old < sizeof e->path) {
-        memmove(e->path + len, e->path, old + 1);
-        memcpy(e->path, step, len);
+    if (e->path_full) {
+        return;
     }
+    if (len + old + strlen("...") >= sizeof e->path) {
+        e->path_full = true;
+        step = "...";
+        len = strlen(step);
+    }
+    memmove(e->path + len, e->path, old + 1);
+    memcpy(e->path, step, len);
 }
 
-/* The key at stack index `index`, as a step of the path. */
-static void prepend_key(struct encoder *e, int index)
+/* The key at stack index `index`, in a table at that depth, as a step of the path. */
+static void prepend_key(struct encoder *e, int index, unsigned depth)
 {
     char step[64];
 
+    if (depth >= e->path_steps) {
+        return;
+    }
     switch (lua_type(e->L, index)) {
     case LUA_TSTRING:
         snprintf(step, sizeof step, ".%.48s", lua_tostring(e->L, index));
@@ -83,10 +96,22 @@ static int encode_number(struct encoder *e, int index)
     return ok ? TITAN_OK : out_of_memory(e);
 }
 
-static int too_deep(struct encoder *e, const void *table, unsigned depth)
+static bool is_open(const struct encoder *e, const void *table, unsigned depth)
 {
     for (unsigned i = 0; i < depth; i++) {
         if (e->open[i] == table) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int too_deep(struct encoder *e, const void *table, unsigned depth)
+{
+    e->open[depth] = table;
+    for (unsigned i = 1; i <= depth; i++) {
+        if (is_open(e, e->open[i], i)) {
+            e->path_steps = i;
             return fail(e->why, TITAN_E_VALIDATION_FAILED,
                         "a table that contains itself: cycles cannot travel");
         }
@@ -133,7 +158,7 @@ static int encode_array(struct encoder *e, int table, uint32_t n, unsigned depth
         if (code < 0) {
             lua_pop(e->L, 1);
             lua_pushinteger(e->L, i);
-            prepend_key(e, -1);
+            prepend_key(e, -1, depth);
         }
         lua_pop(e->L, 1);
         if (code < 0) {
@@ -172,7 +197,7 @@ static int encode_map(struct encoder *e, int table, uint32_t n, unsigned depth)
             code = encode_value(e, value, depth + 1);
         }
         if (code < 0) {
-            prepend_key(e, value - 1);
+            prepend_key(e, value - 1, depth);
             lua_settop(e->L, value - 2);
             return code;
         }
@@ -247,7 +272,8 @@ static inline void encoder_init(struct encoder *e, lua_State *L, const struct wi
     e->size_max = limits->frame;
     e->why = why;
     e->path[0] = '\0';
-    e->open[0] = NULL; /* of a list, whose values begin at depth 1 */
+    e->path_full = false;
+    e->path_steps = UINT_MAX;
 }
 
 int value_encode_list(lua_State *L, int first, int count, const char *what,
@@ -260,7 +286,7 @@ int value_encode_list(lua_State *L, int first, int count, const char *what,
         return out_of_memory(&e);
     }
     for (int i = 0; i < count; i++) {
-        int code = encode_value(&e, first + i, 1);
+        int code = encode_value(&e, first + i, 0);
 
         if (code < 0) {
             char name[64];
@@ -407,7 +433,7 @@ int value_decode_list(lua_State *L, struct span payload, unsigned nesting, struc
         wrong = "more values than a function can take";
     }
     for (uint32_t i = 0; !wrong && i < t.n; i++) {
-        wrong = decode_value(&d, 1);
+        wrong = decode_value(&d, 0);
     }
     if (!wrong && d.r.at != d.r.end) {
         wrong = "bytes after the end of the values";

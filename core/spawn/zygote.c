@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -21,16 +22,37 @@ static void zygote_exited(void *ctx, int events);
 
 /* ---- starting ---- */
 
+/* The host's environment and ZYGOTE_BIND_NOW, in one block to free. NULL when memory is out. */
+static char **environment(void)
+{
+    size_t count = 0;
+    char **copy;
+
+    while (environ != NULL && environ[count] != NULL) {
+        count++;
+    }
+    copy = calloc(count + 2, sizeof *copy);
+    if (copy != NULL) {
+        copy[0] = (char *)ZYGOTE_BIND_NOW;
+        memcpy(copy + 1, environ, count * sizeof *copy);
+    }
+    return copy;
+}
+
 /* posix_spawn, not fork: the host may have threads, and a large heap makes fork slow. */
 static int spawn_program(const char *path, int socket, int boot, pid_t *pid)
 {
     char *argv[] = {(char *)"titan-zygote", NULL};
+    char **envp = environment();
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     sigset_t none;
     sigset_t all;
     int code;
 
+    if (envp == NULL) {
+        return -ENOMEM;
+    }
     sigemptyset(&none);
     sigfillset(&all);
     posix_spawn_file_actions_init(&actions);
@@ -42,7 +64,8 @@ static int spawn_program(const char *path, int socket, int boot, pid_t *pid)
     posix_spawnattr_setpgroup(&attr, 0); /* Ctrl-C is for the manager, which tells the workers */
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);
-    code = posix_spawn(pid, path, &actions, &attr, argv, environ);
+    code = posix_spawn(pid, path, &actions, &attr, argv, envp);
+    free(envp);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attr);
     return -code;

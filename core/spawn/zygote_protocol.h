@@ -11,6 +11,10 @@
 #define ZYGOTE_SOCKET 3 /* the conversation below */
 #define ZYGOTE_BOOT 4   /* a memfd: the guest's boot data (what to preload) */
 
+/* Put into the zygote's environment: ld.so(8) then resolves every symbol at the start, once, rather
+ * than in each worker, where it would cost the lookup and a page. The zygote takes it out again. */
+#define ZYGOTE_BIND_NOW "LD_BIND_NOW=titan"
+
 /* A worker's descriptors in the order they travel with ZYGOTE_FORK. */
 enum worker_fd { FD_DATA, FD_CONTROL, FD_STATUS, FD_STDOUT, FD_STDERR, WORKER_FDS };
 

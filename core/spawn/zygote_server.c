@@ -221,6 +221,9 @@ int zygote_begin(void)
      * worker exists yet, so dying with the manager is safe. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     isolate();
+    if (strcmp(getenv("LD_BIND_NOW") ? getenv("LD_BIND_NOW") : "", "titan") == 0) {
+        unsetenv("LD_BIND_NOW");
+    }
     return 0;
 }
 

@@ -147,10 +147,10 @@ static void ready(void *ctx, int events)
 {
     struct unix_channel *u = ctx;
 
-    if (events & UV_WRITABLE) {
+    if (events & UV_WRITABLE || u->ended) { /* after the end only an error is heard as readable */
         send_waiting(u);
     }
-    if (events & UV_READABLE) {
+    if (events & UV_READABLE && !u->ended) {
         unsigned turns = READS_A_TURN;
         enum outcome outcome;
 

@@ -25,7 +25,7 @@
 
 struct wire_limits {
     uint32_t frame;       /* bytes of a frame's body at the most */
-    uint32_t nesting;     /* arrays and maps inside each other, <= MP_DEPTH_MAX */
+    uint32_t nesting;     /* arrays and maps inside each other in a value, < MP_DEPTH_MAX */
     uint32_t outstanding; /* calls of one connection that have no answer yet */
 };
 

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MP_DEPTH_MAX 200 /* the most that a configured nesting limit may be */
+/* The most that a configured nesting limit may be, and the list around the values. */
+#define MP_DEPTH_MAX 201
 
 enum mp_type {
     MP_NIL,

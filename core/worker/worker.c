@@ -192,3 +192,15 @@ int worker_run(struct worker *w, uv_loop_t *uv, const struct worker_fds *fds,
     channel_finish(w->control.channel);
     return w->exit_code;
 }
+
+void worker_close(struct worker *w)
+{
+    static const struct failure over = {TITAN_E_WORKER_LOST, "the worker has ended"};
+
+    peer_close(&w->data, &over);
+    peer_close(&w->control, &over);
+    if (w->reactor.scratch != NULL) {
+        reactor_close(&w->reactor);
+    }
+    status_unmap(&w->status);
+}

@@ -62,6 +62,9 @@ struct worker_fds {
 int worker_run(struct worker *w, uv_loop_t *uv, const struct worker_fds *fds,
                const struct worker_guest *guest, void *ctx);
 
+/* After worker_run, once nothing of the guest's waits for an answer any more. */
+void worker_close(struct worker *w);
+
 /* The guest's answers to `start`: what the manager hears is `payload`. */
 void worker_declared(struct worker *w, struct span payload);
 void worker_ready(struct worker *w, struct span payload);

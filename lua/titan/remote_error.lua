@@ -9,7 +9,7 @@ local remote_error = {}
 ---@param details any
 ---@return any
 local function travelling(details)
-  if details ~= nil and pcall(core.encode, details) then
+  if details ~= nil and pcall(core.encode, { details }) then
     return details
   end
   return nil
@@ -19,13 +19,14 @@ end
 ---@return string
 local function message_of(err)
   local metatable = getmetatable(err)
-  if type(metatable) == "table" and metatable.__tostring then
+  if type(metatable) == "table" and rawget(metatable, "__tostring") then
     local ok, text = pcall(tostring, err)
     return ok and text or "an error object whose __tostring raised"
-  elseif type(err.message) == "string" then
-    return err.message
   end
-  return "the method raised a table (see details)"
+  local ok, message = pcall(function()
+    return err.message -- perhaps of a class, by an __index that may do anything
+  end)
+  return ok and type(message) == "string" and message or "the method raised a table (see details)"
 end
 
 --- What travels of an error that a method raised: a message handler, so that the
@@ -55,7 +56,10 @@ end
 ---@param kind string
 ---@return any
 local function only(value, kind)
-  return type(value) == kind and value or nil
+  if type(value) == kind then
+    return value
+  end
+  return nil
 end
 
 --- The error object that the caller gets.
@@ -64,7 +68,7 @@ end
 ---@param method string?
 ---@return titan.Error
 function remote_error.receive(packed, process, method)
-  local map = type(packed) == "table" and packed or { message = "an error without a message" }
+  local map = type(packed) == "table" and packed or { message = packed }
   local code = errors.codes[map.code] and map.code or "remote_error"
   return errors.new(code, only(map.message, "string") or "an error without a message", {
     details = only(map.details, "table"),

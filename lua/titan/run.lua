@@ -10,7 +10,7 @@ local run = {}
 -- The managers that are open, and what the current run has been told by signals.
 local managers = {}
 local signals = {}
-local ended_by_signal = false
+local ended_by_signal -- when the first one came, ms; nil before
 
 --- Makes the run responsible for a manager.
 ---@param manager titan.Manager
@@ -33,7 +33,6 @@ local function force()
 end
 
 local function end_gracefully()
-  ended_by_signal = true
   for _, manager in ipairs(managers) do
     manager:stop_all()
   end
@@ -43,11 +42,17 @@ local function end_gracefully()
   end
 end
 
+-- timeout(1) and some terminals signal a program and then its group: that is one signal.
+local SAME_SIGNAL_MS <const> = 20
+
 local function on_signal()
-  if ended_by_signal then
+  local now = core.monotonic_ms()
+  if ended_by_signal and now - ended_by_signal > SAME_SIGNAL_MS then
     return force()
+  elseif ended_by_signal then
+    return
   end
-  ended_by_signal = true
+  ended_by_signal = now
   tasks.go(end_gracefully):ignore()
 end
 
@@ -112,7 +117,7 @@ local function run_main(fn, ...)
   if core.is_worker() then
     errors.raise("invalid_config", "titan.run: a worker's loop runs already; use titan.go")
   end
-  ended_by_signal = false
+  ended_by_signal = nil
   local outcome = core.run(run.traced, main, fn, ...)
   for _, manager in ipairs(managers) do
     manager:close()
