@@ -23,6 +23,9 @@ static void fork_pending(struct manager *m)
 {
     struct failure why;
 
+    if (m->closing) {
+        return;
+    }
     if (!list_empty(&m->pending) && zygote_start(&m->zygote, &why) < 0) {
         fail_pending(m, &why);
     }
@@ -70,7 +73,7 @@ static void on_serving(void *ctx)
     fork_pending(ctx);
 }
 
-/* Each step may end the process, but only that one. */
+/* Each step may end its process, and no other. */
 static void for_living(struct manager *m, void (*step)(struct process *p))
 {
     struct list *l = m->processes.next;
@@ -159,8 +162,8 @@ void manager_process_ended(struct manager *m, struct process *p)
     map_remove(&m->by_name, &p->by_name);
     list_push(&m->ended, &p->link);
     m->ended_len++;
-    m->events->ended(m->ctx, p);
     reactor_flush_later(m->reactor, &m->turn);
+    m->events->ended(m->ctx, p);
 }
 
 /* Not in manager_process_ended: its caller still holds the process it ended. */
@@ -176,8 +179,12 @@ static void end_of_turn(struct flusher *f)
 {
     struct manager *m = list_entry(f, struct manager, turn);
 
-    forget_oldest(m);
-    fork_pending(m);
+    if (m->closing) {
+        m->events->closed(m->ctx);
+    } else {
+        forget_oldest(m);
+        fork_pending(m);
+    }
 }
 
 /* ---- life ---- */
@@ -210,16 +217,29 @@ int manager_open(struct manager *m, struct reactor *r, const struct wire_limits 
 
 void manager_close(struct manager *m)
 {
-    m->closing = true;
-    for_living(m, process_destroy);
-    while (!list_empty(&m->processes)) {
-        forget(m, list_entry(m->processes.next, struct process, link));
+    if (m->closing) {
+        return;
     }
+    m->closing = true;
+    /* Ending calls runs their callers' code, which may do anything: so always the first one. */
+    while (!list_empty(&m->processes)) {
+        struct process *p = list_entry(m->processes.next, struct process, link);
+
+        list_remove(&p->link);
+        list_push(&m->ended, &p->link);
+        map_remove(&m->by_name, &p->by_name);
+        process_destroy(p);
+    }
+    zygote_close(&m->zygote);
+    reactor_flush_later(m->reactor, &m->turn);
+}
+
+void manager_free(struct manager *m)
+{
+    flusher_cancel(&m->turn);
     while (!list_empty(&m->ended)) {
         forget(m, list_entry(m->ended.next, struct process, link));
     }
-    flusher_cancel(&m->turn);
-    zygote_close(&m->zygote);
     map_free(&m->by_id);
     map_free(&m->by_name);
 }

@@ -20,6 +20,8 @@ struct manager_events {
     void (*ended)(void *ctx, struct process *p);
     void (*line)(void *ctx, struct process *p, bool is_stderr, const char *text, size_t len);
     void (*forgotten)(void *ctx, struct process *p);
+    void (*closed)(
+        void *ctx); /* at the end of the turn of manager_close: now manager_free is safe */
 };
 
 struct manager {
@@ -45,8 +47,10 @@ int manager_open(struct manager *m, struct reactor *r, const struct wire_limits 
                  struct span boot, const struct manager_events *events, void *ctx,
                  struct failure *why);
 
-/* Kills what still lives, without `ended` events, and frees everything. */
+/* Kills and reaps what still lives, without `ended` events. Safe in any callback, and twice: the
+ * memory stays until manager_free, which nothing of the manager's may be calling. */
 void manager_close(struct manager *m);
+void manager_free(struct manager *m);
 
 /* A process under a name that no living one has; it is started in its turn. What happens to it from
  * here on comes as events. */

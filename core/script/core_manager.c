@@ -185,13 +185,22 @@ static void on_forgotten(void *ctx, struct process *p)
     }
 }
 
+static void on_closed(void *ctx)
+{
+    struct script_manager *sm = ctx;
+
+    manager_free(&sm->manager);
+    luaL_unref(sm->runtime->L, LUA_REGISTRYINDEX, sm->anchor);
+    sm->anchor = LUA_NOREF;
+}
+
 /* ---- the manager ---- */
 
 static struct script_manager *check_manager(lua_State *L)
 {
     struct script_manager *sm = luaL_checkudata(L, 1, MANAGER_TYPE);
 
-    if (sm->anchor == LUA_NOREF) {
+    if (sm->anchor == LUA_NOREF || sm->manager.closing) {
         script_push_error(L, TITAN_E_DESTROYED, "the manager has been closed", NULL, NULL);
         lua_error(L);
     }
@@ -228,8 +237,9 @@ static int encode_own(lua_State *L, int index, struct buf *b, struct failure *wh
 /* manager_open(boot, limits, log_format, on_event) -> manager */
 static int manager_open_lua(lua_State *L)
 {
-    static const struct manager_events events = {
-        on_forked, on_declared, on_ready, on_start_failed, on_ended, on_line, on_forgotten};
+    static const struct manager_events events = {on_forked,       on_declared, on_ready,
+                                                 on_start_failed, on_ended,    on_line,
+                                                 on_forgotten,    on_closed};
     struct runtime *rt = runtime_of(L);
     struct wire_limits limits = WIRE_LIMITS_DEFAULT;
     struct script_manager *sm;
@@ -274,8 +284,18 @@ static int manager_close_lua(lua_State *L)
 
     if (sm->anchor != LUA_NOREF) {
         manager_close(&sm->manager);
-        luaL_unref(L, LUA_REGISTRYINDEX, sm->anchor);
-        sm->anchor = LUA_NOREF;
+    }
+    return 0;
+}
+
+/* Only when the state closes: until then an open manager is anchored. */
+static int manager_gc(lua_State *L)
+{
+    struct script_manager *sm = lua_touserdata(L, 1);
+
+    if (sm->anchor != LUA_NOREF) {
+        manager_close(&sm->manager);
+        on_closed(sm);
     }
     return 0;
 }
@@ -523,7 +543,7 @@ void core_add_manager(lua_State *L)
     };
 
     luaL_newmetatable(L, MANAGER_TYPE);
-    lua_pushcfunction(L, manager_close_lua);
+    lua_pushcfunction(L, manager_gc);
     lua_setfield(L, -2, "__gc");
     luaL_newmetatable(L, PROCESS_TYPE);
     lua_pop(L, 2);

@@ -198,13 +198,13 @@ static int core_run(lua_State *L)
     }
     rt->owner = NULL;
     rt->uncaught = NULL;
+    tasks_discard(rt);
     /* The close callbacks of luv want a state that is not itself closing. */
     uv_run(rt->uv, UV_RUN_NOWAIT);
     if (run.ended) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, run.result);
         luaL_unref(L, LUA_REGISTRYINDEX, run.result);
     } else {
-        tasks_discard(rt);
         run.uncaught ? lua_pushboolean(L, 0) : lua_pushnil(L);
     }
     return 1;

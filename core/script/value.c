@@ -16,6 +16,7 @@ struct encoder {
     struct buf *b;
     unsigned nesting;
     size_t size_max;
+    size_t from; /* where it begins in the buffer */
     struct failure *why;
     char path[160];                     /* to the value that cannot travel, built from its end */
     bool path_full;                     /* its beginning is missing */
@@ -230,6 +231,13 @@ static int encode_value(struct encoder *e, int index, unsigned depth)
 {
     bool ok;
 
+    /* A table that is referred to often is written as often: few of them can make a lot. */
+    if (buf_len(e->b) - e->from > e->size_max) {
+        return fail(e->why, TITAN_E_LIMIT_EXCEEDED,
+                    "what comes before it is %zu bytes already, a message may have %zu "
+                    "(limits.frame)",
+                    buf_len(e->b) - e->from, e->size_max);
+    }
     switch (lua_type(e->L, index)) {
     case LUA_TNIL:
         ok = mp_write_nil(e->b);
@@ -270,6 +278,7 @@ static inline void encoder_init(struct encoder *e, lua_State *L, const struct wi
     e->b = b;
     e->nesting = limits->nesting;
     e->size_max = limits->frame;
+    e->from = buf_len(b);
     e->why = why;
     e->path[0] = '\0';
     e->path_full = false;
@@ -351,6 +360,20 @@ static const char *decode_array(struct decoder *d, uint32_t n, unsigned depth)
     return NULL;
 }
 
+/* What a table may have as a key and encode_key may send. */
+static bool is_key(lua_State *L, int index)
+{
+    switch (lua_type(L, index)) {
+    case LUA_TNUMBER:
+        return lua_isinteger(L, index) || !isnan(lua_tonumber(L, index));
+    case LUA_TSTRING:
+    case LUA_TBOOLEAN:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static const char *decode_map(struct decoder *d, uint32_t n, unsigned depth)
 {
     lua_createtable(d->L, 0, preallocate(n));
@@ -360,9 +383,8 @@ static const char *decode_map(struct decoder *d, uint32_t n, unsigned depth)
         if (wrong) {
             return wrong;
         }
-        if (lua_isnil(d->L, -1) || (lua_type(d->L, -1) == LUA_TNUMBER && !lua_isinteger(d->L, -1) &&
-                                    isnan(lua_tonumber(d->L, -1)))) {
-            return "a map with a key that is nil or not a number";
+        if (!is_key(d->L, -1)) {
+            return "a map with a key that is nil, not a number, an array or a map";
         }
         wrong = decode_value(d, depth + 1);
         if (wrong) {

@@ -131,7 +131,7 @@ static const char *read_request(struct mp_reader *r, unsigned nesting, uint32_t 
         wrong = read_method(r, m);
     }
     if (!wrong) {
-        wrong = read_span(r, nesting, fields == 4, &m->payload);
+        wrong = read_span(r, nesting + 1, fields == 4, &m->payload); /* a list of values */
     }
     if (!wrong && fields == 5) {
         wrong = read_span(r, nesting, false, &m->header);

@@ -10,6 +10,7 @@ local events = {}
 
 ---@class titan.Events
 ---@field package handlers table<string, fun(data: table)[]>
+---@field package queue any[] handlers to call, each followed by its data
 local Events = {}
 Events.__index = Events
 
@@ -32,7 +33,7 @@ end
 
 ---@return titan.Events
 function events.new()
-  return setmetatable({ handlers = {} }, Events)
+  return setmetatable({ handlers = {}, queue = {} }, Events)
 end
 
 ---@param event any
@@ -83,13 +84,28 @@ function Events:heard(event)
   return handlers ~= nil and #handlers > 0
 end
 
---- Calls each handler, in a task of its own: one that waits or fails holds up nobody.
+---@param self titan.Events
+local function drain(self)
+  core.park(0)
+  local queue = self.queue
+  self.queue = {}
+  for i = 1, #queue, 2 do
+    tasks.go(queue[i], queue[i + 1])
+  end
+end
+
+--- Calls each handler, soon and in order, in a task of its own: one that waits or fails
+--- holds up nobody. Not at once: an event is told in the middle of what made it.
 ---@param event string
 ---@param data table
 function Events:emit(event, data)
-  local handlers = self.handlers[event] or {}
+  local handlers, queue = self.handlers[event] or {}, self.queue
+  if #queue == 0 and #handlers > 0 then
+    tasks.go(drain, self)
+  end
   for i = 1, #handlers do
-    tasks.go(handlers[i], data)
+    queue[#queue + 1] = handlers[i]
+    queue[#queue + 1] = data
   end
 end
 

@@ -112,7 +112,6 @@ function Manager:_crashed(service, info)
   local err = errors.new(errors.codes[last.code] and last.code or "worker_lost", last.message,
     { process = info.name })
   self.events:emit("process:crash", crash.report(info, err))
-  service.crash = err
 end
 
 local heard = {}

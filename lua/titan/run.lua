@@ -85,6 +85,9 @@ local function stop_managers()
   end
 end
 
+-- A task that swallows its cancellation has so long to end by itself, then it is closed.
+local UNWIND_MS <const> = 1000
+
 -- The main task: the program, then what it started, then the end of everything.
 ---@param fn function
 local function main(fn, ...)
@@ -96,7 +99,7 @@ local function main(fn, ...)
   run.main = nil
   tasks.cancel_all()
   stop_managers()
-  tasks.wait_all()
+  tasks.wait_all(UNWIND_MS)
   forget_signals()
   return table.unpack(results, 1, results.n)
 end

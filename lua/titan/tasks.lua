@@ -308,11 +308,13 @@ function tasks.timeout(duration, fn, ...)
   return future:await()
 end
 
---- Waits until every task has ended.
-function tasks.wait_all()
+--- Waits until every task has ended, or for so long.
+---@param ms? integer
+function tasks.wait_all(ms)
+  local deadline = ms and core.monotonic_ms() + ms
   local future = next(pending)
-  while future do
-    wait(future)
+  while future and not (deadline and core.monotonic_ms() >= deadline) do
+    wait(future, deadline and math.ceil(deadline - core.monotonic_ms()))
     future = next(pending)
   end
 end
