@@ -384,6 +384,9 @@ static void finish(struct process *p)
 
     kill_group(p);
     hear_out(p);
+    if (p->state == PROCESS_ENDED) {
+        return; /* an answer's receiver has closed the manager */
+    }
     reap(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     p->state = PROCESS_ENDED;

@@ -76,11 +76,26 @@ static void prepend_key(struct encoder *e, int index, unsigned depth)
     prepend(e, step);
 }
 
+/* Asked at every string and table: one that is referred to often is written as often, and a few
+ * that refer to each other can make more than any memory holds. */
+static int check_size(struct encoder *e)
+{
+    if (buf_len(e->b) - e->from <= e->size_max) {
+        return TITAN_OK;
+    }
+    return fail(e->why, TITAN_E_LIMIT_EXCEEDED,
+                "up to here the message is larger than a frame may be (limits.frame = %zu bytes)",
+                e->size_max);
+}
+
 static int encode_string(struct encoder *e, int index)
 {
     size_t len;
     const char *bytes = lua_tolstring(e->L, index, &len);
 
+    if (check_size(e) < 0) {
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
     if (len > e->size_max) {
         return fail(e->why, TITAN_E_LIMIT_EXCEEDED,
                     "a string of %zu bytes, a message may have %zu (limits.frame)", len,
@@ -211,6 +226,9 @@ static int encode_table(struct encoder *e, int index, unsigned depth)
 {
     struct shape s;
 
+    if (check_size(e) < 0) {
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
     if (depth >= e->nesting) {
         return too_deep(e, lua_topointer(e->L, index), depth);
     }
@@ -231,13 +249,6 @@ static int encode_value(struct encoder *e, int index, unsigned depth)
 {
     bool ok;
 
-    /* A table that is referred to often is written as often: few of them can make a lot. */
-    if (buf_len(e->b) - e->from > e->size_max) {
-        return fail(e->why, TITAN_E_LIMIT_EXCEEDED,
-                    "what comes before it is %zu bytes already, a message may have %zu "
-                    "(limits.frame)",
-                    buf_len(e->b) - e->from, e->size_max);
-    }
     switch (lua_type(e->L, index)) {
     case LUA_TNIL:
         ok = mp_write_nil(e->b);
