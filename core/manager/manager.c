@@ -64,7 +64,7 @@ static void on_forked(void *ctx, uint64_t tag, pid_t pid, int pidfd, int error)
     if (p != NULL) {
         process_forked(p, pid, pidfd, error);
     } else {
-        close_all(&pidfd, 1); /* its whole life went by before the zygote's answer was read */
+        process_kill_stray(ctx, pid, pidfd);
     }
 }
 

@@ -96,17 +96,30 @@ static void startup_timed_out(struct process *p)
     enter_killed(p);
 }
 
-static void fork_timed_out(struct process *p)
+/* The zygote may fork it all the same. If it has, and the worker has said so, finish hears that and
+ * kills it; what the zygote says later is of a stranger, and process_kill_stray kills that. */
+static void give_up_fork(struct process *p)
+{
+    p->state = PROCESS_ABORTING;
+    finish(p);
+}
+
+static void note_no_fork(struct process *p)
 {
     fail(&p->last_error, TITAN_E_STARTUP_TIMEOUT,
          "not started within %u ms: the zygote still loads the preloads or is busy with others",
          p->startup_timeout_ms);
-    p->state = PROCESS_ABORTING;
+}
+
+static void fork_timed_out(struct process *p)
+{
+    note_no_fork(p);
+    give_up_fork(p);
 }
 
 static void queue_timed_out(struct process *p)
 {
-    fork_timed_out(p);
+    note_no_fork(p);
     finish(p);
 }
 
@@ -125,11 +138,6 @@ static void begin_stop(struct process *p)
         peer_notify(&p->data, "drain", no_params) < 0) {
         enter_killed(p);
     }
-}
-
-static void abort_fork(struct process *p)
-{
-    p->state = PROCESS_ABORTING;
 }
 
 static void close_connections(struct process *p, const struct failure *why);
@@ -155,10 +163,6 @@ static void fork_lost(struct process *p)
         return;
     }
     reap_unannounced(p);
-    if (p->state == PROCESS_ABORTING) {
-        finish(p);
-        return;
-    }
     fail(&why, TITAN_E_WORKER_LOST, "the zygote died");
     close_connections(p, &why);
     output_close(&p->out);
@@ -189,7 +193,7 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
             [EVENT_FORK_FAILED] = finish,
             [EVENT_READY] = ignore,
             [EVENT_START_FAILED] = ignore,
-            [EVENT_STOP] = abort_fork,
+            [EVENT_STOP] = give_up_fork,
             [EVENT_ALARM] = fork_timed_out,
             [EVENT_LOST] = fork_lost,
             [EVENT_GARBAGE] = ignore,
@@ -198,12 +202,12 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
     [PROCESS_ABORTING] =
         {
             [EVENT_FORKED] = enter_killed,
-            [EVENT_FORK_FAILED] = finish,
+            [EVENT_FORK_FAILED] = ignore,
             [EVENT_READY] = ignore,
             [EVENT_START_FAILED] = ignore,
             [EVENT_STOP] = ignore,
             [EVENT_ALARM] = ignore,
-            [EVENT_LOST] = fork_lost,
+            [EVENT_LOST] = ignore,
             [EVENT_GARBAGE] = ignore,
             [EVENT_EXITED] = ignore,
         },
@@ -700,9 +704,19 @@ void process_forked(struct process *p, pid_t pid, int pidfd, int error)
     dispatch(p, EVENT_FORKED);
 }
 
+void process_kill_stray(struct manager *m, pid_t pid, int pidfd)
+{
+    if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0) {
+        kill(-pid, SIGKILL);
+        zygote_release(&m->zygote, pid);
+        waitid((idtype_t)P_PIDFD, (id_t)pidfd, NULL, WEXITED | __WALL);
+    }
+    close_all(&pidfd, 1);
+}
+
 void process_zygote_died(struct process *p)
 {
-    if (p->state == PROCESS_FORKING || p->state == PROCESS_ABORTING) {
+    if (p->state == PROCESS_FORKING) {
         if (p->control.lost) {
             dispatch(p, EVENT_LOST);
         }

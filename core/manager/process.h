@@ -5,7 +5,7 @@
  *
  *     PENDING   waits for the zygote                                          pending
  *     FORKING   the zygote was asked                                          pending
- *     ABORTING  the same, but it is to be killed as soon as it exists         stopping
+ *     ABORTING  it is being given up: if it exists after all, it is killed    stopping
  *     STARTING  it exists and loads its module                                starting
  *     RUNNING   it takes calls                                                running
  *     STOPPING  it finishes what it has, until the deadline                   stopping
@@ -125,6 +125,9 @@ void process_free(struct process *p);
 /* Makes the descriptors and asks the zygote. */
 void process_fork(struct process *p);
 void process_forked(struct process *p, pid_t pid, int pidfd, int error);
+/* A worker nobody waits for: it was given up, or its whole life went by before the zygote's answer was
+ * read, and then nothing happens. */
+void process_kill_stray(struct manager *m, pid_t pid, int pidfd);
 void process_zygote_died(struct process *p); /* another one has taken its place */
 void process_start_failed(struct process *p, const struct failure *why);
 

@@ -141,32 +141,30 @@ static void *block_resize(struct state_memory *m, void *at, size_t old, size_t l
     return moved;
 }
 
+/* The sanitizers should see each block as what it is. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static const bool only_malloc = true;
+#else
+static const bool only_malloc = false;
+#endif
+
 /* lua_Alloc: `old` is the block's size, or a type tag when there is none. */
 static void *allocate(void *ctx, void *at, size_t old, size_t len)
 {
     struct state_memory *m = ctx;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    /* The sanitizers should see each block as what it is. */
-    (void)m;
-    (void)old;
     if (len == 0) {
-        free(at);
-        return NULL;
-    }
-    return realloc(at, len);
-#else
-    if (at == NULL) {
-        return len ? block_new(m, len) : NULL;
-    }
-    if (len == 0) {
-        if (old > 0) {
+        if (only_malloc) {
+            free(at);
+        } else if (at != NULL && old > 0) {
             block_free(m, at, old);
         }
         return NULL;
     }
-    return block_resize(m, at, old, len);
-#endif
+    if (only_malloc) {
+        return realloc(at, len);
+    }
+    return at == NULL ? block_new(m, len) : block_resize(m, at, old, len);
 }
 
 static void memory_free(struct state_memory *m)

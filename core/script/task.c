@@ -173,12 +173,26 @@ int task_wait(struct task *t, enum task_state state, lua_State *L, lua_KFunction
     return lua_yieldk(L, 0, (lua_KContext)t->runtime, k);
 }
 
+/* Somebody else has resumed it: what it waited for must not do so again. */
+static void stop_waiting(struct task *t)
+{
+    call_forget(&t->call);
+    timer_disarm(runtime_reactor(t->runtime), &t->timer);
+    list_remove(&t->ready);
+    t->interrupted = false;
+    t->state = TASK_FOREIGN;
+}
+
 struct task *task_resumed(lua_State *L, lua_KContext ctx)
 {
     struct runtime *rt = (struct runtime *)ctx;
     struct task *t = rt->running;
 
     if (t == NULL || t->co != L) {
+        t = task_of(L, L);
+        if (t != NULL) {
+            stop_waiting(t);
+        }
         script_fail(L,
                     "titan: this coroutine waits for an answer or a time; it must not be resumed "
                     "by hand");

@@ -1,6 +1,7 @@
 #include "spawn/zygote.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -363,6 +364,26 @@ int zygote_open(struct zygote_client *z, struct reactor *r, struct span boot,
     return TITAN_OK;
 }
 
+/* The forks it has been asked for and has not answered happen all the same: what it says of them is
+ * heard, so that none is left behind. */
+static void hear_out(struct zygote_client *z)
+{
+    struct pollfd readable = {.fd = watch_fd(z->socket), .events = POLLIN};
+
+    shutdown(readable.fd, SHUT_WR);
+    while (z->unanswered > 0) {
+        if (poll(&readable, 1, -1) < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return;
+        }
+        if (!receive_one(z)) {
+            return;
+        }
+    }
+}
+
 void zygote_close(struct zygote_client *z)
 {
     if (z->state != ZYGOTE_IS_DOWN) {
@@ -371,6 +392,7 @@ void zygote_close(struct zygote_client *z)
         /* While it warms up it runs user code and would not see the socket close; stopped by
          * somebody it would see nothing at all. */
         kill(pid, z->state == ZYGOTE_IS_WARMING ? SIGKILL : SIGCONT);
+        hear_out(z);
         forget_process(z);
         waitpid(pid, NULL, 0);
     }

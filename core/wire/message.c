@@ -219,12 +219,16 @@ int message_parse(struct span body, const struct wire_limits *limits, struct mes
 
 struct span header_get(struct span header, const char *key)
 {
-    struct mp_reader r = {header.at, header.at + header.len};
+    struct mp_reader r;
     struct mp_token map;
     struct mp_token k;
     struct mp_token v;
 
-    if (header.at == NULL || mp_next(&r, &map) || map.type != MP_MAP) {
+    if (header.at == NULL) {
+        return (struct span){NULL, 0};
+    }
+    r = (struct mp_reader){header.at, header.at + header.len};
+    if (mp_next(&r, &map) || map.type != MP_MAP) {
         return (struct span){NULL, 0};
     }
     for (uint32_t i = 0; i < map.n; i++) {

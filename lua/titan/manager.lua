@@ -84,6 +84,10 @@ end
 ---@param process userdata
 ---@return titan.Error what went wrong with a process that has not become ready
 local function start_error(service, info)
+  if info.status == "stopped" then
+    return errors.new("shutting_down", string.format("worker %q was stopped before it was ready",
+      info.name), { process = info.name })
+  end
   local said = service.start_error or {}
   local last = info.last_error or { code = "spawn_failed", message = info.exit }
   local code = errors.codes[said.code] and said.code or "spawn_failed"
@@ -479,7 +483,8 @@ end
 ---@return true? sent
 ---@return titan.Error?
 function Manager:kill(key, signal)
-  local number = core.signal_number(signal == nil and "SIGKILL" or signal)
+  local named = signal == nil or type(signal) == "string" or math.type(signal) == "integer"
+  local number = named and core.signal_number(signal or "SIGKILL")
   if not number then
     errors.raise("invalid_config", string.format("kill.signal: there is no signal %s on this "
       .. "system; use a name such as \"SIGTERM\" or a number", text.literal(signal)))

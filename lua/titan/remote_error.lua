@@ -5,6 +5,11 @@ local errors = require "titan.errors"
 
 local remote_error = {}
 
+-- To-be-closed variables of the method see what pack makes: it looks like an error, too.
+local function packed(fields)
+  return setmetatable(fields, errors.metatable)
+end
+
 -- Details go along if they can travel; a worker's own error matters more than they do.
 ---@param details any
 ---@return any
@@ -36,19 +41,22 @@ end
 function remote_error.pack(err)
   local traceback = debug.traceback(nil, 2)
   if errors.is(err) then
-    return {
+    return packed {
       code = err.code, message = err.message, details = travelling(err.details),
       process = err.process, method = err.method, retryable = err.retryable,
       traceback = err.traceback or traceback,
     }
   elseif type(err) == "table" then
-    return {
+    return packed {
       code = "remote_error", message = message_of(err), details = travelling(err),
       traceback = traceback,
     }
   end
-  local text = type(err) == "string" and err or "the method raised a value: " .. tostring(err)
-  return { code = "remote_error", message = text, traceback = traceback }
+  local shown, text = pcall(tostring, err)
+  if type(err) ~= "string" then
+    text = "the method raised a value: " .. (shown and text or "one that cannot be shown")
+  end
+  return packed { code = "remote_error", message = text, traceback = traceback }
 end
 
 -- The other side is not trusted to send what pack makes.
@@ -63,12 +71,12 @@ local function only(value, kind)
 end
 
 --- The error object that the caller gets.
----@param packed any
+---@param sent any
 ---@param process string? whom it called
 ---@param method string?
 ---@return titan.Error
-function remote_error.receive(packed, process, method)
-  local map = type(packed) == "table" and packed or { message = packed }
+function remote_error.receive(sent, process, method)
+  local map = type(sent) == "table" and sent or { message = sent }
   local code = errors.codes[map.code] and map.code or "remote_error"
   return errors.new(code, only(map.message, "string") or "an error without a message", {
     details = only(map.details, "table"),

@@ -74,6 +74,7 @@ local function forget_signals()
   for _, handle in ipairs(signals) do
     handle:close()
   end
+  signals = {}
 end
 
 -- One run --------------------------------------------------------------------------------
@@ -88,30 +89,30 @@ end
 -- A task that swallows its cancellation has so long to end by itself, then it is closed.
 local UNWIND_MS <const> = 1000
 
--- The main task: the program, then what it started, then the end of everything.
+-- The program, then what it started.
 ---@param fn function
+local function program(fn, ...)
+  local results = table.pack(fn(...))
+  tasks.wait_all()
+  return table.unpack(results, 1, results.n)
+end
+
+-- The main task: the program and then the end of everything.
+---@param fn function
+---@return boolean ok
+---@return any ... the results, or the error and its traceback
 local function main(fn, ...)
   run.main = core.current()
-  local results = table.pack(xpcall(fn, run.traced, ...))
-  if results[1] then
-    tasks.wait_all()
+  local _ <close> = setmetatable({}, { __close = forget_signals }) -- also when it is given up
+  local results = table.pack(xpcall(program, tasks.trace, fn, ...))
+  if not results[1] then
+    results[3], results.n = tasks.take_trace(results[2]), 3
   end
   run.main = nil
   tasks.cancel_all()
   stop_managers()
   tasks.wait_all(UNWIND_MS)
-  forget_signals()
   return table.unpack(results, 1, results.n)
-end
-
--- What a task's error looks like when it ends the run: itself, with its traceback beside.
-local Traced = {}
-
---- A message handler that keeps the error as it is and notes where it was raised.
----@param err any
----@return table
-function run.traced(err)
-  return setmetatable({ error = err, traceback = debug.traceback(nil, 2) }, Traced)
 end
 
 ---@return boolean ok
@@ -121,12 +122,11 @@ local function run_main(fn, ...)
     errors.raise("invalid_config", "titan.run: a worker's loop runs already; use titan.go")
   end
   ended_by_signal = nil
-  local outcome = core.run(run.traced, main, fn, ...)
+  local outcome = core.run(debug.traceback, main, fn, ...)
   for _, manager in ipairs(managers) do
     manager:close()
   end
   managers = {}
-  signals = {}
   run.main = nil
   local clean = tasks.end_run()
   if not outcome then
@@ -134,17 +134,14 @@ local function run_main(fn, ...)
       or "an error in a callback ended the program"
     return false, errors.new("cancelled", why)
   end
-  local results = outcome
   if not outcome.ok then
-    return false, outcome[1].error, outcome[1].traceback
+    return false, outcome[1]
   elseif ended_by_signal then
     return true
-  elseif not results[1] then
-    return false, results[2].error, results[2].traceback
-  elseif not clean then
+  elseif outcome[1] and not clean then
     return false, errors.new("remote_error", "an error in a task was never awaited (see stderr)")
   end
-  return table.unpack(results, 1, results.n)
+  return table.unpack(outcome, 1, outcome.n)
 end
 
 --- Runs `fn` as a task and the loop until it, its tasks and its workers have ended: workers

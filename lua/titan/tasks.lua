@@ -18,10 +18,15 @@ local tasks = {}
 ---@class titan.Future
 ---@field package state "pending"|"done"|"failed"
 ---@field package co? thread the coroutine, while pending
----@field package listeners? fun()[] called once it is settled
+---@field package listeners? titan.Listeners while pending
 ---@field package error? any
----@field package guard? { text: string, asked: boolean } while failed
+---@field package guard? { text: string, asked: boolean? } while failed
+---@field package ignored? boolean whether its error is no news, should there be one
 local Future = {}
+
+---@class titan.Listeners called once the future is settled, in this order
+---@field [integer] fun()? from 1 to last; nil where one was taken back
+---@field last integer
 Future.__index = Future
 Future.__name = "titan.Future"
 
@@ -32,7 +37,7 @@ local pending = {}
 -- that nobody can ask any more.
 local unasked = setmetatable({}, { __mode = "k" })
 
----@param guard { text: string, asked: boolean }
+---@param guard { text: string, asked: boolean? }
 local function report_unasked(guard)
   if not guard.asked then
     guard.asked = true
@@ -43,21 +48,56 @@ end
 
 local Guard = { __gc = report_unasked }
 
--- An error with the traceback of where it was raised; the error itself stays unchanged.
-local Caught = {}
+-- Where the last error of each coroutine was raised. Noted beside the error and not around it:
+-- to-be-closed variables see what the message handler returns.
+local traces = setmetatable({}, { __mode = "k" })
 
+--- A message handler that notes where the error was raised, and lets it be.
 ---@param err any
----@return table
-local function catch(err)
-  return setmetatable({ error = err, traceback = debug.traceback(nil, 2) }, Caught)
+---@return any err
+function tasks.trace(err)
+  traces[coroutine.running()] = { error = err, text = debug.traceback(nil, 2) }
+  return err
+end
+
+--- The traceback that was noted of this error in this coroutine.
+---@param err any
+---@return string?
+function tasks.take_trace(err)
+  local co = coroutine.running()
+  local trace = traces[co]
+  traces[co] = nil
+  return trace and rawequal(trace.error, err) and trace.text or nil
 end
 
 ---@param future titan.Future
 local function notify(future)
-  local listeners = future.listeners
+  local listeners = future.listeners or { last = 0 }
   future.listeners = nil
-  for _, listener in ipairs(listeners or {}) do
-    listener()
+  for i = 1, listeners.last do
+    if listeners[i] then
+      listeners[i]()
+    end
+  end
+end
+
+---@param future titan.Future a pending one
+---@param listener fun()
+---@return integer ticket for `unlisten`
+local function listen(future, listener)
+  local listeners = future.listeners or { last = 0 }
+  future.listeners = listeners
+  listeners.last = listeners.last + 1
+  listeners[listeners.last] = listener
+  return listeners.last
+end
+
+-- A future that lives for long must not collect those who no longer wait.
+---@param future titan.Future
+---@param ticket integer
+local function unlisten(future, ticket)
+  if future.listeners then
+    future.listeners[ticket] = nil
   end
 end
 
@@ -89,13 +129,12 @@ local function settle(future, ok, ...)
       future[i] = (select(i, ...))
     end
   else
-    local err, traceback = ..., nil
-    if getmetatable(err) == Caught then
-      err, traceback = err.error, err.traceback
-    end
+    local err = ...
     future.state = "failed"
     future.error = err
-    future.guard = setmetatable({ text = describe(err, traceback) }, Guard)
+    future.guard = setmetatable({
+      text = describe(err, tasks.take_trace(err)), asked = future.ignored,
+    }, Guard)
     unasked[future.guard] = true
   end
   notify(future)
@@ -112,7 +151,7 @@ function tasks.go(fn, ...)
   end
   local future = setmetatable({ state = "pending" }, Future)
   pending[future] = true
-  local co = core.go(catch, function(...)
+  local co = core.go(tasks.trace, function(...)
     settle(future, ...)
   end, fn, ...)
   if future.state == "pending" then
@@ -133,6 +172,16 @@ function tasks.promise()
   end
 end
 
+---@param future titan.Future
+---@param ms integer?
+local function park(future, ms)
+  local deadline = ms and core.monotonic_ms() + ms
+  repeat
+    local left = deadline and math.max(0, math.ceil(deadline - core.monotonic_ms()))
+    core.park(left)
+  until future.state ~= "pending" or left == 0
+end
+
 -- Waits until the future is settled, or for so long.
 ---@param future titan.Future
 ---@param ms integer?
@@ -141,15 +190,14 @@ local function wait(future, ms)
     return
   end
   local co = core.current()
-  local deadline = ms and core.monotonic_ms() + ms
-  future.listeners = future.listeners or {}
-  table.insert(future.listeners, function()
+  local ticket = listen(future, function()
     core.unpark(co)
   end)
-  repeat
-    local left = deadline and math.max(0, math.ceil(deadline - core.monotonic_ms()))
-    core.park(left)
-  until future.state ~= "pending" or left == 0
+  local ok, err = pcall(park, future, ms)
+  unlisten(future, ticket)
+  if not ok then
+    error(err, 0)
+  end
 end
 
 --- Waits for the task. Returns what it returned, raises what it raised.
@@ -179,16 +227,9 @@ end
 
 -- Nobody will await it, and its error is no news.
 function Future:ignore()
-  local function asked()
-    if self.guard then
-      self.guard.asked = true
-    end
-  end
-  if self.state == "pending" then
-    self.listeners = self.listeners or {}
-    table.insert(self.listeners, asked)
-  else
-    asked()
+  self.ignored = true
+  if self.guard then
+    self.guard.asked = true
   end
   return self
 end
@@ -202,8 +243,10 @@ end
 ---@param futures any
 ---@param what string
 local function check_futures(futures, what)
-  if type(futures) ~= "table" then
-    schema.refuse(what, "expected a list of futures, given a " .. type(futures), futures, "a list")
+  local is_future = getmetatable(futures) == Future
+  if type(futures) ~= "table" or is_future then
+    local given = is_future and "future" or type(futures)
+    schema.refuse(what, "expected a list of futures, given a " .. given, futures, "a list")
   end
   for i, future in ipairs(futures) do
     if getmetatable(future) ~= Future then
@@ -214,20 +257,30 @@ local function check_futures(futures, what)
   end
 end
 
--- Calls `listener` when each of the futures is settled, now for those that are.
+-- Calls `listener` when each of the futures is settled, now for those that are, and waits for
+-- `whole`, which it settles. What comes after that is heard no more, but no news either.
 ---@param futures titan.Future[]
 ---@param listener fun(future: titan.Future)
-local function on_each(futures, listener)
-  for _, future in ipairs(futures) do
-    local function heard()
+---@param whole titan.Future
+local function await_each(futures, listener, whole)
+  local tickets = {}
+  whole:ignore()
+  for i, future in ipairs(futures) do
+    future:ignore()
+    if future.state == "pending" then
+      tickets[i] = listen(future, function()
+        listener(future)
+      end)
+    else
       listener(future)
     end
-    if future.state == "pending" then
-      future.listeners = future.listeners or {}
-      table.insert(future.listeners, heard)
-    else
-      heard()
-    end
+  end
+  local ok, err = pcall(whole.await, whole)
+  for i, ticket in pairs(tickets) do
+    unlisten(futures[i], ticket)
+  end
+  if not ok then
+    error(err, 0)
   end
 end
 
@@ -239,18 +292,17 @@ function tasks.all(futures)
   check_futures(futures, "titan.all")
   local left = #futures
   local all, finish = tasks.promise()
-  on_each(futures, function(future)
+  if left == 0 then
+    finish(true)
+  end
+  await_each(futures, function(future)
     left = left - 1
     if future.state == "failed" then
-      future.guard.asked = true
       finish(false, future.error)
     elseif left == 0 then
       finish(true)
     end
-  end)
-  if #futures > 0 then
-    all:await()
-  end
+  end, all)
   local results = { n = #futures }
   for i, future in ipairs(futures) do
     results[i] = future[1]
@@ -269,15 +321,10 @@ function tasks.race(futures)
   end
   local first
   local race, finish = tasks.promise()
-  on_each(futures, function(future)
-    if first == nil then
-      first = future
-      finish(true)
-    elseif future.state == "failed" then
-      future.guard.asked = true
-    end
-  end)
-  race:await()
+  await_each(futures, function(future)
+    first = first or future
+    finish(true)
+  end, race)
   return first:await()
 end
 
@@ -298,8 +345,9 @@ function tasks.timeout(duration, fn, ...)
   local ms = schema.check(limit, duration, "titan.timeout")
   local future = tasks.go(fn, ...)
   local waited, err = pcall(wait, future, ms)
-  if future.state == "pending" then
+  if not waited or future.state == "pending" then
     future:cancel()
+    future:ignore()
     if not waited then
       error(err, 0)
     end
