@@ -1,6 +1,8 @@
 /* The command `titan`: a client of titan.h and nothing else. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "titan.h"
 
@@ -104,10 +106,25 @@ static const char *without_dashes(const char *name)
     return name;
 }
 
+/* Whoever starts us may have closed these. The next files that are opened would take their place,
+ * and get what is printed. */
+static void open_standard_files(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? without_dashes(argv[1]) : NULL;
 
+    open_standard_files();
     if (name == NULL) {
         print_usage(stderr);
         return EXIT_USAGE;

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spawn/fdpass.h"
-
 /* ---- the queue for the zygote ---- */
 
 static void fail_pending(struct manager *m, const struct failure *why)

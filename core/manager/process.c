@@ -73,6 +73,14 @@ static void enter_closing(struct process *p)
     }
 }
 
+static void closing_timed_out(struct process *p)
+{
+    if (p->last_error.code == TITAN_OK) {
+        fail(&p->last_error, TITAN_E_WORKER_LOST, "closed its connection, lived on and was killed");
+    }
+    enter_killed(p);
+}
+
 static void started(struct process *p)
 {
     p->state = PROCESS_STARTING;
@@ -82,7 +90,6 @@ static void started(struct process *p)
 static void ready(struct process *p)
 {
     p->state = PROCESS_RUNNING;
-    p->was_ready = true;
     timer_disarm(p->manager->reactor, &p->alarm);
 }
 
@@ -254,7 +261,7 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
             [EVENT_READY] = ignore,
             [EVENT_START_FAILED] = ignore,
             [EVENT_STOP] = ignore,
-            [EVENT_ALARM] = enter_killed,
+            [EVENT_ALARM] = closing_timed_out,
             [EVENT_LOST] = ignore,
             [EVENT_GARBAGE] = enter_killed,
             [EVENT_EXITED] = finish,
@@ -287,6 +294,18 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
 
 /* ---- the end ---- */
 
+/* Waits for the end of a child that was killed or has ended. */
+static bool await_exit(int pidfd, siginfo_t *info)
+{
+    int code;
+
+    fcntl(pidfd, F_SETFL, 0); /* libuv made it non-blocking, and so waitid: see pidfd_open(2) */
+    do {
+        code = waitid((idtype_t)P_PIDFD, (id_t)pidfd, info, WEXITED | __WALL);
+    } while (code < 0 && errno == EINTR);
+    return code == 0;
+}
+
 /* Takes the exit status. The zombie goes with it, and only then may its number be used again. */
 static void reap(struct process *p)
 {
@@ -296,7 +315,7 @@ static void reap(struct process *p)
         return;
     }
     zygote_release(&p->manager->zygote, p->pid);
-    if (waitid((idtype_t)P_PIDFD, (id_t)p->pidfd, &info, WEXITED | __WALL) == 0) {
+    if (await_exit(p->pidfd, &info)) {
         p->exit_known = true;
         p->exit_signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
         p->exit_code = info.si_code == CLD_EXITED ? info.si_status : -1;
@@ -355,7 +374,8 @@ static void lost_calls(const struct process *p, struct failure *why)
     if (p->last_error.code == TITAN_E_PROTOCOL_ERROR) {
         *why = p->last_error;
     } else {
-        fail(why, TITAN_E_WORKER_LOST, "the worker %s in the middle of this call", how);
+        fail(why, TITAN_E_WORKER_LOST, "the worker %s in the middle of this call",
+             p->last_error.code == TITAN_E_WORKER_LOST ? p->last_error.message : how);
     }
 }
 
@@ -399,8 +419,8 @@ static void finish(struct process *p)
     p->outcome = outcome_of(p);
     lost_calls(p, &why);
     note_error(p);
-    close_connections(p, &why);
     manager_process_ended(p->manager, p);
+    close_connections(p, &why); /* last: who waited for an answer finds everything settled */
 }
 
 /* ---- what the worker says ---- */
@@ -451,9 +471,9 @@ static void hear_declared(struct process *p, struct span payload)
     }
 }
 
-void process_proceed(struct process *p)
+void process_proceed(struct process *p, struct span payload)
 {
-    if (p->state == PROCESS_STARTING && peer_notify(&p->control, "proceed", no_params) < 0) {
+    if (p->state == PROCESS_STARTING && peer_notify(&p->control, "proceed", payload) < 0) {
         enter_killed(p);
     }
 }
@@ -464,6 +484,11 @@ void process_refuse(struct process *p, const struct failure *why)
         p->last_error = *why;
         enter_killed(p);
     }
+}
+
+void process_blame(struct process *p, const char *why)
+{
+    peer_blame(&p->control, why);
 }
 
 void process_set_startup_timeout(struct process *p, uint32_t timeout_ms)
@@ -480,16 +505,19 @@ void process_set_startup_timeout(struct process *p, uint32_t timeout_ms)
 
 static void hear_ready(struct process *p, struct span payload)
 {
-    bool was_starting = p->state == PROCESS_STARTING;
-
-    dispatch(p, EVENT_READY);
-    if (was_starting) {
+    if (p->state == PROCESS_STARTING) {
+        dispatch(p, EVENT_READY);
         p->manager->events->ready(p->manager->ctx, p, payload);
+        p->was_ready = p->last_error.code != TITAN_E_PROTOCOL_ERROR; /* and so is believed */
     }
 }
 
 static void hear_failed(struct process *p, struct span payload)
 {
+    if (p->was_ready) {
+        peer_blame(&p->control, "a failure to start after it was ready");
+        return;
+    }
     p->manager->events->start_failed(p->manager->ctx, p, payload);
     if (p->last_error.code == TITAN_OK) {
         fail(&p->last_error, TITAN_E_SPAWN_FAILED, "the worker could not load its module");
@@ -641,7 +669,8 @@ static int open_ours(struct process *p, int ours[WORKER_FDS])
 static void fork_impossible(struct process *p, int error)
 {
     fail(&p->last_error,
-         error == EMFILE || error == ENFILE ? TITAN_E_LIMIT_EXCEEDED : TITAN_E_SPAWN_FAILED,
+         error == EMFILE || error == ENFILE || error == EAGAIN ? TITAN_E_LIMIT_EXCEEDED
+                                                               : TITAN_E_SPAWN_FAILED,
          "cannot start the worker: %s%s", strerror(error),
          error == EMFILE
              ? " (a worker takes ten descriptors while it starts and six after that; raise "
@@ -691,7 +720,7 @@ void process_forked(struct process *p, pid_t pid, int pidfd, int error)
     p->exit = watch_open(p->manager->reactor, pidfd, UV_READABLE, on_exit_seen, p);
     if (p->exit == NULL) {
         syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-        waitid((idtype_t)P_PIDFD, (id_t)pidfd, NULL, WEXITED | __WALL);
+        await_exit(pidfd, &(siginfo_t){0});
         close(pidfd);
         fork_impossible(p, ENOMEM);
         return;
@@ -709,7 +738,7 @@ void process_kill_stray(struct manager *m, pid_t pid, int pidfd)
     if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0) {
         kill(-pid, SIGKILL);
         zygote_release(&m->zygote, pid);
-        waitid((idtype_t)P_PIDFD, (id_t)pidfd, NULL, WEXITED | __WALL);
+        await_exit(pidfd, &(siginfo_t){0});
     }
     close_all(&pidfd, 1);
 }

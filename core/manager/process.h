@@ -102,8 +102,11 @@ void process_stop(struct process *p, uint32_t timeout_ms);
 int process_kill(struct process *p, int signal);
 
 /* After `declared`: lets the worker go on, or gives up on it. Does nothing when it is too late. */
-void process_proceed(struct process *p);
+void process_proceed(struct process *p, struct span payload);
 void process_refuse(struct process *p, const struct failure *why);
+
+/* In `declared` or `ready`: the payload is not what it should be. Ends the worker. */
+void process_blame(struct process *p, const char *why);
 
 /* Moves the end of the startup, counted from the spawn. */
 void process_set_startup_timeout(struct process *p, uint32_t timeout_ms);
@@ -125,8 +128,8 @@ void process_free(struct process *p);
 /* Makes the descriptors and asks the zygote. */
 void process_fork(struct process *p);
 void process_forked(struct process *p, pid_t pid, int pidfd, int error);
-/* A worker nobody waits for: it was given up, or its whole life went by before the zygote's answer was
- * read, and then nothing happens. */
+/* A worker nobody waits for: it was given up, or its whole life went by before the zygote's answer
+ * was read, and then nothing happens. */
 void process_kill_stray(struct manager *m, pid_t pid, int pidfd);
 void process_zygote_died(struct process *p); /* another one has taken its place */
 void process_start_failed(struct process *p, const struct failure *why);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -136,11 +137,33 @@ static bool write_all(int fd, const uint8_t *bytes, size_t len)
     return true;
 }
 
+/* A pipe whose reader has gone is no reason to die: the SIGPIPE of this write, and only that one,
+ * is taken back before anybody sees it. */
+static bool write_without_sigpipe(int fd, const uint8_t *bytes, size_t len)
+{
+    const struct timespec now = {0};
+    sigset_t sigpipe;
+    sigset_t pending;
+    sigset_t mask;
+    bool ok;
+
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &sigpipe, &mask);
+    sigpending(&pending);
+    ok = write_all(fd, bytes, len);
+    if (!ok && !sigismember(&pending, SIGPIPE)) {
+        sigtimedwait(&sigpipe, NULL, &now);
+    }
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    return ok;
+}
+
 bool log_write(int fd, enum log_format format, const struct log_line *line)
 {
     struct buf b = {0};
-    bool ok = format == LOG_NONE ||
-              (log_format_line(&b, format, line) && write_all(fd, buf_front(&b), buf_len(&b)));
+    bool ok = format == LOG_NONE || (log_format_line(&b, format, line) &&
+                                     write_without_sigpipe(fd, buf_front(&b), buf_len(&b)));
 
     buf_free(&b);
     return ok;

@@ -247,16 +247,18 @@ static size_t take_bytes(void *ctx, const uint8_t *bytes, size_t len)
     return len; /* nobody wants the rest */
 }
 
+/* A frame without its end is no garbage: who dies while it sends cannot finish it. */
 static void channel_ended(void *ctx, int error)
 {
     struct peer *p = ctx;
     bool in_frame = p->channel != NULL && buf_len(&p->channel->in) > 0;
 
-    if (in_frame && error == 0) {
-        peer_blame(p, "the stream ended in the middle of a frame");
+    if (error != 0) {
+        lose(p, TITAN_E_WORKER_LOST, strerror(error));
+    } else if (in_frame) {
+        lose(p, TITAN_E_WORKER_LOST, "the stream ended in the middle of a frame");
     } else {
-        lose(p, error ? TITAN_E_WORKER_LOST : TITAN_OK,
-             error ? strerror(error) : "the other side closed the connection");
+        lose(p, TITAN_OK, "the other side closed the connection");
     }
 }
 

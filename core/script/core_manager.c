@@ -84,8 +84,8 @@ static int run_event(lua_State *L)
     push_process(L, e->sm, e->process);
     if (e->payload.at != NULL) {
         if (value_decode(L, e->payload, e->process->control.limits.nesting, &why) < 0) {
-            lua_pushnil(L);
-            peer_blame(&e->process->control, why.message);
+            process_blame(e->process, why.message);
+            return 0;
         }
     } else {
         lua_pushlstring(L, (const char *)e->text.at, e->text.len);
@@ -433,17 +433,40 @@ static int process_kill_lua(lua_State *L)
     return 2;
 }
 
-/* process_proceed(process) or process_proceed(process, why): after "declared" */
+/* process_proceed(process, payload) or process_refuse(process, why): after "declared" */
 static int process_proceed_lua(lua_State *L)
+{
+    struct process *p = check_process(L);
+    struct buf b = {0};
+    struct failure why;
+    int code = encode_own(L, 2, &b, &why);
+
+    if (p != NULL && code == TITAN_OK) {
+        process_proceed(p, (struct span){buf_front(&b), buf_len(&b)});
+    }
+    buf_free(&b);
+    return code == TITAN_OK ? 0 : script_raise(L, &why);
+}
+
+static int process_refuse_lua(lua_State *L)
 {
     struct process *p = check_process(L);
     struct failure why;
 
-    if (p != NULL && lua_isnoneornil(L, 2)) {
-        process_proceed(p);
-    } else if (p != NULL) {
+    if (p != NULL) {
         fail(&why, TITAN_E_SPAWN_FAILED, "%s", luaL_checkstring(L, 2));
         process_refuse(p, &why);
+    }
+    return 0;
+}
+
+/* process_blame(process, why): in "declared" or "ready", what it said makes no sense */
+static int process_blame_lua(lua_State *L)
+{
+    struct process *p = check_process(L);
+
+    if (p != NULL) {
+        process_blame(p, luaL_checkstring(L, 2));
     }
     return 0;
 }
@@ -536,6 +559,8 @@ void core_add_manager(lua_State *L)
         {"process_kill", process_kill_lua},
         {"process_method", process_method_lua},
         {"process_proceed", process_proceed_lua},
+        {"process_refuse", process_refuse_lua},
+        {"process_blame", process_blame_lua},
         {"process_set_startup_timeout", process_set_startup_timeout_lua},
         {"process_rename", process_rename_lua},
         {"signal_number", signal_number},

@@ -323,9 +323,9 @@ static void on_start(void *ctx, struct span spec)
     tell_main(ctx, "start", &spec);
 }
 
-static void on_proceed(void *ctx)
+static void on_proceed(void *ctx, struct span payload)
 {
-    tell_main(ctx, "proceed", NULL);
+    tell_main(ctx, "proceed", &payload);
 }
 
 static void on_shutdown(void *ctx)

@@ -326,7 +326,8 @@ int zygote_fork(struct zygote_client *z, uint64_t tag, const int fds[WORKER_FDS]
     struct zygote_request request = {.order = ZYGOTE_FORK, .tag = tag};
     int code = fdpass_send(watch_fd(z->socket), &request, sizeof request, fds, WORKER_FDS);
 
-    if (code < 0) {
+    /* One that has just died is asked like one that dies before it answers: `died` is to come. */
+    if (code < 0 && code != -EPIPE && code != -ECONNRESET) {
         return fail(why, TITAN_E_SPAWN_FAILED, "cannot reach the zygote: %s", strerror(-code));
     }
     z->unanswered++;

@@ -198,8 +198,12 @@ static bool started_by_titan(void)
 
 static void isolate(void)
 {
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int null;
 
+    /* A host may have closed its own stdout or stderr; nothing else may take their place. */
+    do {
+        null = open("/dev/null", O_RDWR);
+    } while (null >= 0 && null <= STDERR_FILENO);
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         close(null);

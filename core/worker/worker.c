@@ -99,7 +99,7 @@ static void on_control_notification(void *ctx, const struct message *m)
     if (span_is(m->method, "start") && w->state == WORKER_STARTING) {
         w->guest->start(w->ctx, m->payload);
     } else if (span_is(m->method, "proceed") && w->state == WORKER_STARTING) {
-        w->guest->proceed(w->ctx);
+        w->guest->proceed(w->ctx, m->payload);
     } else if (span_is(m->method, "shutdown") && w->state < WORKER_STOPPING) {
         w->state = WORKER_STOPPING;
         w->guest->shutdown(w->ctx);

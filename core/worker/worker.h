@@ -7,7 +7,7 @@
  *
  *     start(spec)      load this; answered by ready(payload) or failed(payload), and by
  *                      declared(payload) before it if the guest wants to be told to go on
- *     proceed()        that
+ *     proceed(payload) that
  *     shutdown()       run the shutdown hooks now; end when the calls in flight have ended
  *
  * and worker -> manager: hello({pid}), declared, ready, failed. On data, the notification
@@ -26,7 +26,7 @@ struct worker;
 /* Whoever implements the methods (script/ does it in Lua). */
 struct worker_guest {
     void (*start)(void *ctx, struct span spec);
-    void (*proceed)(void *ctx);
+    void (*proceed)(void *ctx, struct span payload);
     void (*request)(void *ctx, const struct message *m);
     void (*cancel)(void *ctx, uint32_t id);
     void (*shutdown)(void *ctx); /* then worker_hooks_done, now or later */

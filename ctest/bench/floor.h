@@ -32,6 +32,12 @@ static inline double now_us(void)
     return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
+/* How often to do something slow: a fifth of it with BENCH_QUICK in the environment. */
+static inline int repeats(int count)
+{
+    return getenv("BENCH_QUICK") != NULL ? count / 5 : count;
+}
+
 static inline int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;

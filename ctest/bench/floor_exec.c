@@ -47,17 +47,18 @@ static double spawn_once(void)
 int main(int argc, char **argv)
 {
     static double samples[SPAWNS];
+    int spawns = repeats(SPAWNS);
 
     if (argc == 2 && strcmp(argv[1], "--worker") == 0) {
         serve_calls(WORKER_FD, warm_lua());
     }
-    for (int i = -WARM_UP; i < SPAWNS; i++) {
+    for (int i = -WARM_UP; i < spawns; i++) {
         double us = spawn_once();
 
         if (i >= 0) {
             samples[i] = us;
         }
     }
-    print_latency("exec", "spawn", samples, SPAWNS);
+    print_latency("exec", "spawn", samples, spawns);
     return 0;
 }

@@ -14,8 +14,9 @@ static void measure_spawn(void)
 {
     static double samples[SPAWNS];
     struct zygote z = start_zygote();
+    int spawns = repeats(SPAWNS);
 
-    for (int i = -WARM_UP; i < SPAWNS; i++) {
+    for (int i = -WARM_UP; i < spawns; i++) {
         double start = now_us();
         pid_t pid;
         int fd = spawn_and_call(&z, &pid);
@@ -26,7 +27,7 @@ static void measure_spawn(void)
         stop_worker(fd);
     }
     stop_zygote(&z);
-    print_latency("fork", "spawn", samples, SPAWNS);
+    print_latency("fork", "spawn", samples, spawns);
 }
 
 /* The proportional share of memory of a process, in KiB. */

@@ -36,10 +36,11 @@ static void measure(const char *mode, int replace)
 {
     static double samples[KILLS];
     struct zygote z = start_zygote();
+    int kills = repeats(KILLS);
     pid_t pid;
     int fd = spawn_and_call(&z, &pid);
 
-    for (int i = -WARM_UP; i < KILLS; i++) {
+    for (int i = -WARM_UP; i < kills; i++) {
         int pidfd = open_pidfd(pid);
         int old = fd;
         double start = now_us(), noticed;
@@ -54,7 +55,7 @@ static void measure(const char *mode, int replace)
     }
     stop_worker(fd);
     stop_zygote(&z);
-    print_latency("kill", mode, samples, KILLS);
+    print_latency("kill", mode, samples, kills);
 }
 
 int main(int argc, char **argv)

@@ -14,20 +14,23 @@ local locate = {}
 ---@field name string what the process is called unless somebody says otherwise
 ---@field class? titan.Class when it was given as an object
 
--- The names of the modules beside the main script, to suggest one.
+-- The names of the modules where this one was sought, to suggest one.
+---@param given string
 ---@return string[]
-local function modules_nearby()
+local function modules_nearby(given)
   local luv = require "luv"
   local names = {}
+  local parent = given:match("^.*%.") or ""
   for template in package.path:gmatch("[^;]+") do
     local directory = template:match("^(.*/)%?%.lua$")
-    local scan = directory and luv.fs_scandir(directory)
+    local scan = directory and luv.fs_scandir(directory .. parent:gsub("%.", "/"))
     while scan do
       local entry = luv.fs_scandir_next(scan)
       if not entry then
         break
       end
-      names[#names + 1] = entry:match("^(.+)%.lua$")
+      local name = entry:match("^(.+)%.lua$")
+      names[#names + 1] = name and parent .. name
     end
   end
   return names
@@ -36,7 +39,7 @@ end
 ---@param given string
 ---@param tried string
 local function refuse(given, tried)
-  local nearest = core.suggest(given, modules_nearby())
+  local nearest = core.suggest(given, modules_nearby(given))
   local hint = nearest and string.format("; did you mean %q?", nearest) or ""
   errors.raise("spawn_failed", string.format("there is no module %q%s\ntried: %s", given, hint,
     tried:gsub("^%s*", ""):gsub("\n%s*", "\n       ")), { details = { class = given } })

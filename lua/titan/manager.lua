@@ -1,5 +1,6 @@
 --- The manager: starts workers, knows them by name, tells what happens to them.
 
+local announced = require "titan.announced"
 local config = require "titan.config"
 local core = require "titan.core"
 local crash = require "titan.crash"
@@ -17,6 +18,7 @@ local manager = {}
 ---@field config titan.Config
 ---@field package handle userdata
 ---@field package services table<userdata, titan.Service> by the process
+---@field package class_names table<string, string> what classes call themselves, by their file
 ---@field package events titan.Events
 ---@field package stopping integer how many stop_all are under way
 local Manager = {}
@@ -36,6 +38,8 @@ Manager.__name = "titan.Manager"
 ---@field proxy? table
 ---@field version? string
 ---@field start_error? table what the worker said of why it could not start
+---@field dependencies titan.Dependency[] of the spawn and of the class
+---@field awaits? titan.Service whose start its own start waits for
 
 -- Creation -------------------------------------------------------------------------------
 
@@ -69,7 +73,7 @@ function manager.new(options)
   end
   local checked = config.check(options)
   local self = setmetatable({
-    config = checked, services = {}, stopping = 0, events = events.new(),
+    config = checked, services = {}, class_names = {}, stopping = 0, events = events.new(),
   }, Manager)
   local boot = { path = package.path, cpath = package.cpath, preload = preloads(checked.preload) }
   self.handle = core.manager_open(boot, checked.limits, checked.logs.format, function(...)
@@ -109,9 +113,8 @@ local function start_error(service, info)
   })
 end
 
----@param service titan.Service
 ---@param info table
-function Manager:_crashed(service, info)
+function Manager:_crashed(info)
   local last = info.last_error
   local err = errors.new(errors.codes[last.code] and last.code or "worker_lost", last.message,
     { process = info.name })
@@ -126,27 +129,39 @@ function heard.spawn(self, service)
   end
 end
 
--- The class wants something that is the manager's to give: time, or other services.
-function heard.declared(_, service, declared)
-  if math.type(declared.startup_timeout) == "integer" and not service.options.startup_given then
+-- The class wants something that is the manager's to give: time, a name, or other services.
+function heard.declared(self, service, said)
+  local declared, why = announced.check("declared", said)
+  if not declared then
+    return core.process_blame(service.process, why)
+  end
+  if declared.startup_timeout and not service.options.startup_given then
     core.process_set_startup_timeout(service.process, declared.startup_timeout)
   end
-  service.dependencies = declared.dependencies
+  if declared.name then
+    self.class_names[service.target.file] = declared.name
+    service.name = self:_free_name(declared.name, service.process)
+    core.process_rename(service.process, service.name)
+  end
+  local dependencies = declared.dependencies
+  table.move(dependencies, 1, #dependencies, #service.dependencies + 1, service.dependencies)
   tasks.go(function()
-    local ok, err = pcall(service.manager._await_dependencies, service.manager, service.name,
-      declared.dependencies or {})
-    core.process_proceed(service.process, not ok and err.message or nil)
+    local ok, err = pcall(self._await_dependencies, self, service.name, dependencies, service)
+    if ok then
+      core.process_proceed(service.process, { name = service.name })
+    else
+      core.process_refuse(service.process, err.message)
+    end
   end)
 end
 
-function heard.ready(self, service, info)
-  if not service.named and type(info.name) == "string" then
-    local name = self:_free_name(info.name, service.process)
-    core.process_rename(service.process, name)
-    service.name = name
+function heard.ready(self, service, said)
+  local info, why = announced.check("ready", said)
+  if not info then
+    return core.process_blame(service.process, why)
   end
   service.version = info.version
-  service.proxy = self:_new_proxy(service, info.methods or {})
+  service.proxy = self:_new_proxy(service, info.methods)
   service.finish_start(true)
   if self.events:heard "process:ready" then
     self.events:emit("process:ready", self:_info(service))
@@ -161,7 +176,7 @@ end
 function heard.ended(self, service)
   local info = core.process_info(service.process)
   if info.status == "crashed" then
-    self:_crashed(service, info)
+    self:_crashed(info)
   elseif info.status == "stopped" and self.events:heard "process:stop" then
     self.events:emit("process:stop", self:_info(service))
   end
@@ -245,15 +260,36 @@ end
 
 -- Spawning ---------------------------------------------------------------------------------
 
+-- Raises what the start failed with. Two that wait for each other would wait for ever.
+---@param service titan.Service
+---@param waiter titan.Service?
+local function await_start(service, waiter)
+  local at = waiter and service
+  while at do
+    if at == waiter then
+      errors.raise("spawn_failed", "which waits for it to start")
+    end
+    at = at.awaits
+  end
+  if waiter then
+    waiter.awaits = service
+  end
+  service.started:await()
+  if waiter then
+    waiter.awaits = nil
+  end
+end
+
 -- Waits until every one of them runs; raises when one does not and will not.
 ---@param name string who depends on them
 ---@param dependencies { service: string }[]
-function Manager:_await_dependencies(name, dependencies)
+---@param waiter? titan.Service the same, when it is a process already
+function Manager:_await_dependencies(name, dependencies, waiter)
   for _, dependency in ipairs(dependencies) do
     local service = self:_find(dependency.service)
     local ok, err = false, nil
     if service then
-      ok, err = pcall(service.started.await, service.started)
+      ok, err = pcall(await_start, service, waiter)
     end
     if errors.is(err) and err.code == "cancelled" then
       error(err, 0) -- it is the waiting that was given up
@@ -298,23 +334,40 @@ function Manager:_new_proxy(service, methods)
     }, timeout or 0))
 end
 
+-- Of a spec, only the options for init may hold what cannot travel.
+---@param err any
+---@return any
+local function untravelling(err)
+  if not errors.is(err) or err.code ~= "validation_failed" then
+    return err
+  end
+  return errors.new("invalid_config", (err.message:gsub("^value", "options")))
+end
+
 ---@param target titan.Target
 ---@param options titan.SpawnOptions
 ---@return titan.Service
 function Manager:_launch(target, options)
-  local name = options.name or self:_free_name(target.name)
+  local class_name = target.class and target.class.name or self.class_names[target.file]
+  local name = options.name or self:_free_name(class_name or target.name)
   local timeout = self.config.resources.timeout or 0
   local spec = {
+    class_name = class_name,
     module = target.module, file = target.file, name = name, named = options.name ~= nil,
     options = options.options, env = options.env, cwd = options.cwd,
     dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
   }
   local service = { manager = self, target = target, options = options, name = name,
-    named = options.name ~= nil }
+    named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
   service.started, service.finish_start = tasks.promise()
   service.ended, service.finish = tasks.promise()
-  service.process = core.manager_spawn(self.handle, name, spec, options.startup_timeout, timeout)
-  self.services[service.process] = service
+  local ok, process = pcall(core.manager_spawn, self.handle, name, spec, options.startup_timeout,
+    timeout)
+  if not ok then
+    error(untravelling(process), 0)
+  end
+  service.process = process
+  self.services[process] = service
   return service
 end
 
@@ -329,6 +382,9 @@ end
 function Manager:spawn(given, options)
   core.current()
   local target = locate.find(given)
+  if target.class and type(options) == "string" then
+    options = nil -- pm:spawn(require "image_worker"): require returns a path as well
+  end
   local checked = config.spawn_options(options, target.class)
   checked.startup_given = options ~= nil and options.startup_timeout ~= nil
   self:_await_dependencies(checked.name or target.name, checked.dependencies)
@@ -439,7 +495,7 @@ end
 function Manager:_dependents()
   local dependents = {}
   for _, service in pairs(self.services) do
-    for _, dependency in ipairs(service.dependencies or service.options.dependencies) do
+    for _, dependency in ipairs(service.dependencies) do
       local list = dependents[dependency.service] or {}
       dependents[dependency.service] = list
       list[#list + 1] = service
@@ -448,7 +504,24 @@ function Manager:_dependents()
   return dependents
 end
 
+-- Whether `last` depends on `service`, perhaps by way of others.
+---@param dependents table<string, titan.Service[]>
+---@param service titan.Service
+---@param last titan.Service
+---@param seen table<titan.Service, true>
+---@return boolean
+local function leads_to(dependents, service, last, seen)
+  seen[service] = true
+  for _, dependent in ipairs(dependents[service.name] or {}) do
+    if dependent == last or not seen[dependent] and leads_to(dependents, dependent, last, seen) then
+      return true
+    end
+  end
+  return false
+end
+
 --- Stops every process, at the same time, but each only after those that depend on it.
+--- Those that depend on each other are stopped together.
 ---@param timeout? number|string for each; as in stop_process
 ---@return true? stopped nil, with the first error, when one had to be killed
 ---@return titan.Error?
@@ -461,7 +534,9 @@ function Manager:stop_all(timeout)
   for _, service in pairs(self.services) do
     stops[#stops + 1] = tasks.go(function()
       for _, dependent in ipairs(dependents[service.name] or {}) do
-        dependent.ended:await()
+        if not leads_to(dependents, dependent, service, {}) then
+          dependent.ended:await()
+        end
       end
       local ok, err = self:_stop(service, ms)
       failure = failure or not ok and err or nil
@@ -503,6 +578,14 @@ end
 --- Kills what is left, frees everything. titan.run does this at its end.
 function Manager:close()
   core.manager_close(self.handle)
+  local services = self.services
+  self.services = {}
+  for _, service in pairs(services) do
+    service.finish_start(false, errors.new("destroyed", "the manager was closed",
+      { process = service.name }))
+    service.started:ignore()
+    service.finish(true, {})
+  end
 end
 
 -- Events -----------------------------------------------------------------------------------

@@ -154,6 +154,7 @@ function run.run(fn, ...)
   if type(fn) ~= "function" then
     errors.raise("invalid_config", "titan.run: expected a function, given a " .. type(fn))
   end
+  locate.main_file = locate.main_file or arg and arg[0] and core.realpath(arg[0])
   local results = table.pack(run_main(fn, ...))
   if not results[1] then
     error(results[2], 0)

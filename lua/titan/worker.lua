@@ -17,8 +17,8 @@ local worker = {}
 local preloaded_files = {}
 
 -- This worker, once it has begun to start.
----@type { spec: table, class: titan.Class?, self: table?, proceed: fun(ok: boolean)?,
---- timeout: integer }?
+---@type { spec: table, class: titan.Class?, self: table?,
+--- proceed: fun(ok: boolean, answer: table)?, timeout: integer }?
 local current
 
 ---@param file string
@@ -84,19 +84,37 @@ local function load_class(spec)
   return loaded
 end
 
--- Lets the manager see what the class wants before init runs, if it wants anything that is
--- the manager's to give.
+-- What the class depends on, without what the spawn puts in its place.
 ---@param loaded titan.Class
-local function declare(loaded)
-  if #loaded.dependencies == 0 and not loaded.startup_timeout then
+---@param spec table
+---@return titan.Dependency[]
+local function own_dependencies(loaded, spec)
+  local replaced, own = {}, {}
+  for _, dependency in ipairs(spec.dependencies) do
+    replaced[dependency.alias] = true
+  end
+  for _, dependency in ipairs(loaded.dependencies) do
+    own[#own + 1] = not replaced[dependency.alias] and dependency or nil
+  end
+  return own
+end
+
+-- Lets the manager see what the class wants before init runs, if it wants anything that is
+-- the manager's to give: other services, time, or a name that nobody has.
+---@param loaded titan.Class
+---@param spec table
+local function declare(loaded, spec)
+  local dependencies = own_dependencies(loaded, spec)
+  local name = not spec.named and loaded.name ~= spec.class_name and loaded.name or nil
+  if #dependencies == 0 and not loaded.startup_timeout and not name then
     return
   end
   local proceed
   proceed, current.proceed = tasks.promise()
   core.worker_declared {
-    dependencies = loaded.dependencies, startup_timeout = loaded.startup_timeout,
+    dependencies = dependencies, startup_timeout = loaded.startup_timeout, name = name,
   }
-  proceed:await()
+  spec.name = proceed:await().name
 end
 
 -- The environment and directory that spawn asked for are set already, and win.
@@ -184,11 +202,8 @@ local function run_start(spec)
   set_surroundings(spec.env, spec.cwd)
   local loaded = load_class(spec)
   current.class = loaded
-  declare(loaded)
+  declare(loaded, spec)
   apply_class(loaded, spec)
-  if not spec.named and loaded.name then
-    spec.name = loaded.name
-  end
   local self = new_self(loaded, spec)
   current.self = self
   if loaded.init then
@@ -196,7 +211,7 @@ local function run_start(spec)
   end
   local methods = serve(loaded, self, spec.limits)
   core.worker_ready {
-    name = loaded.name, version = loaded.version, description = loaded.description,
+    version = loaded.version, description = loaded.description,
     methods = methods,
   }
 end
@@ -213,9 +228,10 @@ function worker.start(spec)
 end
 
 --- Called when the manager has agreed to what was declared.
-function worker.proceed()
+---@param answer { name: string } what the process is called
+function worker.proceed(answer)
   if current.proceed then
-    current.proceed(true)
+    current.proceed(true, answer)
   end
 end
 
@@ -248,6 +264,9 @@ end
 
 -- Calling others -------------------------------------------------------------------------
 
+-- By name: a call of titan.service in a method costs nothing after the first.
+local services = {}
+
 --- A proxy for another service of the same manager, whatever its methods are.
 ---@param name string
 ---@return table
@@ -259,7 +278,8 @@ function worker.service(name)
     errors.raise("invalid_config", "titan.service: expected the name of a service, given "
       .. text.given(name))
   end
-  return proxy.new(proxy.of_service(name, current.timeout))
+  services[name] = services[name] or proxy.new(proxy.of_service(name, current.timeout))
+  return services[name]
 end
 
 return worker

@@ -1,0 +1,251 @@
+--- Measures one side of Titan and prints what it found, a JSON line a figure, as the floors do.
+--
+-- usage: titan run ctest/bench/bench.lua SECTION
+--   SECTION  spawn, roundtrip, throughput, echo, memory, kill or idle
+--
+-- With BENCH_QUICK in the environment everything is fewer and shorter, and so less exact.
+-- scripts/bench runs it beside the floors of ctest/bench and makes a table of both.
+
+local cjson = require "cjson"
+local core = require "titan.core"
+local luv = require "luv"
+local tasks = require "titan.tasks"
+local titan = require "titan"
+
+local now_ms = core.monotonic_ms
+
+local CLASS <const> = "bench_worker"
+local IN_FLIGHT <const> = 128
+local PAYLOAD <const> = 1 << 20
+
+-- How much of everything, thoroughly and quickly.
+local THOROUGH <const> = {
+  warm_up = 2000, round_trips = 20000, spawns = 500, bursts = 3, kills = 300, echoes = 500,
+  seconds = 2,
+}
+local QUICK <const> = {
+  warm_up = 500, round_trips = 2000, spawns = 200, bursts = 1, kills = 100, echoes = 100,
+  seconds = 0.5,
+}
+
+-- What is found -------------------------------------------------------------------------
+
+---@param section string
+---@param mode string
+---@param figures table<string, number>
+local function report(section, mode, figures)
+  figures.titan, figures.mode = section, mode
+  print(cjson.encode(figures))
+end
+
+---@param samples number[] sorted
+---@param percent integer
+---@return number
+local function percentile(samples, percent)
+  return samples[1 + (#samples - 1) * percent // 100]
+end
+
+---@param samples number[]
+---@return number
+local function median(samples)
+  table.sort(samples)
+  return percentile(samples, 50)
+end
+
+---@param section string
+---@param mode string
+---@param samples number[] ms
+local function report_latency(section, mode, samples)
+  table.sort(samples)
+  report(section, mode, {
+    count = #samples, p50_us = percentile(samples, 50) * 1000,
+    p99_us = percentile(samples, 99) * 1000,
+  })
+end
+
+--- Calls `fn` as often as is said, after a warm-up whose times do not count.
+---@param warm_up integer
+---@param count integer
+---@param fn fun(): number? ms it took, when it measures that itself
+---@return number[] ms
+local function sample(warm_up, count, fn)
+  local samples = {}
+  for i = 1 - warm_up, count do
+    local start = now_ms()
+    local took = fn() or now_ms() - start
+    if i >= 1 then
+      samples[i] = took
+    end
+  end
+  return samples
+end
+
+--- Proportional share of memory.
+---@param pid integer|"self"
+---@return integer KiB
+local function pss(pid)
+  local file <close> = assert(io.open("/proc/" .. pid .. "/smaps_rollup"))
+  return math.tointeger(file:read("a"):match("\nPss:%s*(%d+) kB"))
+end
+
+--- CPU time of this process.
+---@return number seconds
+local function cpu_seconds()
+  local usage = luv.getrusage()
+  return usage.utime.sec + usage.stime.sec + (usage.utime.usec + usage.stime.usec) / 1e6
+end
+
+-- Workers -------------------------------------------------------------------------------
+
+---@param pm titan.Manager
+---@return table proxy of a worker that has answered
+local function spawn_and_call(pm)
+  local worker = pm:spawn(CLASS)
+  assert(worker:add(1, 2) == 3)
+  return worker
+end
+
+---@param pm titan.Manager
+---@param count integer
+---@return table[] proxies of workers that have answered
+local function spawn_together(pm, count)
+  local futures = {}
+  for i = 1, count do
+    futures[i] = titan.go(spawn_and_call, pm)
+  end
+  return titan.all(futures)
+end
+
+-- Sections ------------------------------------------------------------------------------
+
+local sections = {}
+
+--- One worker after the other, then bursts of 200 at once.
+function sections.spawn(pm, size)
+  report_latency("spawn", "one", sample(20, size.spawns, function()
+    local start = now_ms()
+    local worker = spawn_and_call(pm)
+    local took = now_ms() - start
+    pm:stop_process(worker:__id(), 0)
+    return took
+  end))
+  local bursts = sample(1, size.bursts, function()
+    local start = now_ms()
+    spawn_together(pm, 200)
+    local took = now_ms() - start
+    pm:stop_all(0)
+    return took
+  end)
+  report("spawn", "burst", { count = 200, per_s = 200 / (median(bursts) / 1000) })
+end
+
+--- One call after the other.
+function sections.roundtrip(pm, size)
+  local worker = spawn_and_call(pm)
+  report_latency("roundtrip", "call", sample(size.warm_up, size.round_trips, function()
+    worker:add(1, 2)
+  end))
+end
+
+-- Each of 128 tasks a worker calls as often as it can.
+---@param workers table[]
+---@param seconds number
+---@return number calls a second
+local function throughput(workers, seconds)
+  local calls, running, futures = 0, true, {}
+  for _, worker in ipairs(workers) do
+    for _ = 1, IN_FLIGHT do
+      futures[#futures + 1] = titan.go(function()
+        while running do
+          worker:add(1, 2)
+          calls = calls + 1
+        end
+      end)
+    end
+  end
+  titan.sleep(250) -- warm-up
+  local start, before = now_ms(), calls
+  titan.sleep(math.ceil(seconds * 1000))
+  local per_second = (calls - before) / (now_ms() - start) * 1000
+  running = false
+  titan.all(futures)
+  return per_second
+end
+
+function sections.throughput(pm, size)
+  for count, mode in ipairs { "one_worker", "two_workers" } do
+    local per_second = throughput(spawn_together(pm, count), size.seconds)
+    report("throughput", mode, { in_flight = IN_FLIGHT * count, per_s = per_second })
+    pm:stop_all(0)
+  end
+end
+
+function sections.echo(pm, size)
+  local worker = spawn_and_call(pm)
+  local payload = ("x"):rep(PAYLOAD)
+  for _ = 1, size.echoes // 10 do -- warm-up
+    assert(worker:echo(payload) == payload)
+  end
+  local start = now_ms()
+  for _ = 1, size.echoes do
+    worker:echo(payload)
+  end
+  local seconds = (now_ms() - start) / 1000
+  report("echo", "1mib", { count = size.echoes, mib_per_s = size.echoes / seconds })
+end
+
+--- Idle workers after their first call, and what manages them.
+function sections.memory(pm)
+  local pids, samples = {}, {}
+  for i, worker in ipairs(spawn_together(pm, 50)) do
+    pids[i] = pm:get_process_info(worker:__id()).pid
+  end
+  collectgarbage()
+  titan.sleep(100)
+  for i, pid in ipairs(pids) do
+    samples[i] = pss(pid)
+  end
+  report("memory", "worker", { count = #samples, pss_kib = median(samples) })
+  report("memory", "manager", { pss_kib = pss "self" })
+  report("memory", "zygote", { pss_kib = pss(core.manager_zygote_pid(pm.handle)) })
+end
+
+--- SIGKILL to the crash event, and on to the first answer of a worker spawned in its handler.
+function sections.kill(pm, size)
+  local noticed, replaced = {}, {}
+  local worker, killed_ms, finish
+  pm:on("process:crash", function()
+    local noticed_ms = now_ms() - killed_ms
+    worker = spawn_and_call(pm)
+    replaced[#replaced + 1] = now_ms() - killed_ms
+    noticed[#noticed + 1] = noticed_ms
+    finish(true)
+  end)
+  worker = spawn_and_call(pm)
+  sample(0, 20 + size.kills, function()
+    local replacement
+    replacement, finish = tasks.promise()
+    killed_ms = now_ms()
+    pm:kill(worker:__id())
+    replacement:await()
+  end)
+  report_latency("kill", "notify", table.move(noticed, 21, #noticed, 1, {}))
+  report_latency("kill", "replace", table.move(replaced, 21, #replaced, 1, {}))
+end
+
+--- What a manager at rest uses of a CPU.
+function sections.idle(pm, size)
+  local workers = spawn_together(pm, 100)
+  titan.sleep(300)
+  local cpu, start = cpu_seconds(), now_ms()
+  titan.sleep(math.ceil(size.seconds * 1000))
+  local share = (cpu_seconds() - cpu) / (now_ms() - start) * 1000
+  report("idle", "manager", { workers = #workers, cpu_percent = share * 100 })
+end
+
+-- ---------------------------------------------------------------------------------------
+
+local section = sections[...] or error("usage: titan run bench.lua SECTION", 0)
+local manager = titan.manager { logs = { format = "none" } }
+section(manager, os.getenv "BENCH_QUICK" and QUICK or THOROUGH)
+manager:stop_all(0)

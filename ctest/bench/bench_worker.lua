@@ -1,0 +1,21 @@
+--- The worker that bench.lua measures: methods that do next to nothing.
+
+local titan = require "titan"
+
+return titan.process {
+  methods = {
+    add = {
+      public = true,
+      function(_, a, b)
+        return a + b
+      end,
+    },
+    echo = {
+      public = true,
+      function(_, ...)
+        return ...
+      end,
+    },
+    nothing = { public = true, function() end },
+  },
+}

@@ -1,0 +1,275 @@
+#include "unit.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ops/log.h"
+
+/* 2023-11-14 22:13:20.007 UTC */
+#define TIME_MS 1700000000007ull
+
+static int set_up(void **state)
+{
+    (void)state;
+    setenv("TZ", "UTC-1", 1); /* one hour east */
+    tzset();
+    return 0;
+}
+
+static struct log_line line_of(const char *text, size_t len)
+{
+    return (struct log_line){"img-1", 42, false, text, len, TIME_MS};
+}
+
+static void assert_formats(enum log_format format, const struct log_line *line,
+                           const char *expected)
+{
+    struct buf b = {0};
+    char text[512] = "";
+
+    assert_true(log_format_line(&b, format, line));
+    assert_true(buf_len(&b) < sizeof text);
+    memcpy(text, buf_front(&b), buf_len(&b));
+    assert_string_equal(text, expected);
+    buf_free(&b);
+}
+
+/* `escaped` is what becomes of the text in JSON. */
+static void assert_escaped(const char *text, size_t len, const char *escaped)
+{
+    struct log_line line = line_of(text, len);
+    char expected[512];
+
+    snprintf(expected, sizeof expected,
+             "{\"time\":\"2023-11-14T22:13:20.007Z\",\"name\":\"img-1\",\"pid\":42,"
+             "\"stream\":\"stdout\",\"line\":\"%s\"}\n",
+             escaped);
+    assert_formats(LOG_JSON, &line, expected);
+}
+
+static void text_is_for_people_with_the_local_time_of_day(void **state)
+{
+    struct log_line line = line_of("hello", 5);
+
+    (void)state;
+    assert_formats(LOG_TEXT, &line, "23:13:20.007 img-1[42] out| hello\n");
+    line.is_stderr = true;
+    line.len = 0;
+    assert_formats(LOG_TEXT, &line, "23:13:20.007 img-1[42] err| \n");
+}
+
+static void text_is_passed_on_as_it_is(void **state)
+{
+    struct log_line line = line_of("\x1b[31m\xff \"\\", 9);
+
+    (void)state;
+    assert_formats(LOG_TEXT, &line, "23:13:20.007 img-1[42] out| \x1b[31m\xff \"\\\n");
+}
+
+static void json_is_one_object_a_line_with_the_time_in_utc(void **state)
+{
+    struct log_line line = line_of("hello", 5);
+
+    (void)state;
+    assert_escaped("hello", 5, "hello");
+    assert_escaped("", 0, "");
+    line.is_stderr = true;
+    assert_formats(LOG_JSON, &line,
+                   "{\"time\":\"2023-11-14T22:13:20.007Z\",\"name\":\"img-1\",\"pid\":42,"
+                   "\"stream\":\"stderr\",\"line\":\"hello\"}\n");
+}
+
+static void names_are_escaped_too(void **state)
+{
+    struct log_line line = line_of("x", 1);
+
+    (void)state;
+    line.name = "\"a\\\xff";
+    assert_formats(
+        LOG_JSON, &line,
+        "{\"time\":\"2023-11-14T22:13:20.007Z\",\"name\":\"\\\"a\\\\\\ufffd\",\"pid\":42,"
+        "\"stream\":\"stdout\",\"line\":\"x\"}\n");
+}
+
+static void quotes_and_backslashes_are_escaped(void **state)
+{
+    (void)state;
+    assert_escaped("say \"\\n\"", 8, "say \\\"\\\\n\\\"");
+}
+
+static void control_characters_are_escaped(void **state)
+{
+    (void)state;
+    assert_escaped("\0\x01\t\n\r\x1b\x1f\x7f ", 9,
+                   "\\u0000\\u0001\\u0009\\u000a\\u000d\\u001b\\u001f\\u007f ");
+}
+
+/* The first and the last of each length (RFC 3629), and those beside the surrogates. */
+static void characters_of_any_length_are_kept(void **state)
+{
+    static const char text[] = " ~\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf"
+                               "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf";
+
+    (void)state;
+    assert_escaped(text, sizeof text - 1, text);
+}
+
+static void what_is_no_character_becomes_a_replacement_for_each_byte(void **state)
+{
+    static const struct {
+        const char *bytes;
+        const char *escaped;
+    } cases[] = {
+        {"\x80", "\\ufffd"},                                  /* a rest without a head */
+        {"\xff", "\\ufffd"},                                  /* never a head */
+        {"\xc3", "\\ufffd"},                                  /* cut at the end of the line */
+        {"\xc3(", "\\ufffd("},                                /* cut by another character */
+        {"\xe2\x82", "\\ufffd\\ufffd"},                       /* cut later */
+        {"\xe2\x82x", "\\ufffd\\ufffdx"},                     /* and by another character */
+        {"\xf0\x9f\x98", "\\ufffd\\ufffd\\ufffd"},            /* and later still */
+        {"\xc0\xaf", "\\ufffd\\ufffd"},                       /* overlong */
+        {"\xc1\xbf", "\\ufffd\\ufffd"},                       /* overlong */
+        {"\xe0\x9f\xbf", "\\ufffd\\ufffd\\ufffd"},            /* overlong */
+        {"\xf0\x8f\xbf\xbf", "\\ufffd\\ufffd\\ufffd\\ufffd"}, /* overlong */
+        {"\xed\xa0\x80", "\\ufffd\\ufffd\\ufffd"},            /* a surrogate */
+        {"\xf4\x90\x80\x80", "\\ufffd\\ufffd\\ufffd\\ufffd"}, /* beyond U+10FFFF */
+        {"\xf5\x80\x80\x80", "\\ufffd\\ufffd\\ufffd\\ufffd"}, /* far beyond */
+        {"\xc3\xa9\xff\xc3\xa9", "\xc3\xa9\\ufffd\xc3\xa9"},  /* between good ones */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < count_of(cases); i++) {
+        assert_escaped(cases[i].bytes, strlen(cases[i].bytes), cases[i].escaped);
+    }
+}
+
+static void a_character_that_the_line_ends_in_is_none_whatever_comes_behind_the_line(void **state)
+{
+    (void)state;
+    assert_escaped("\xc3\xa9", 1, "\\ufffd");
+}
+
+static void lines_are_appended_to_what_is_there(void **state)
+{
+    struct log_line line = line_of("x", 1);
+    struct buf b = {0};
+    size_t once;
+
+    (void)state;
+    assert_true(log_format_line(&b, LOG_JSON, &line));
+    once = buf_len(&b);
+    assert_true(log_format_line(&b, LOG_JSON, &line));
+    assert_int_equal(buf_len(&b), 2 * once);
+    assert_memory_equal(buf_front(&b), buf_front(&b) + once, once);
+    buf_free(&b);
+}
+
+static void the_format_is_json_unless_it_is_a_terminal(void **state)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    int pair[2];
+
+    (void)state;
+    assert_int_equal(pipe(pair), 0);
+    assert_int_equal(log_format_for(pair[1]), LOG_JSON);
+    close(pair[0]);
+    close(pair[1]);
+    if (terminal >= 0) {
+        assert_int_equal(log_format_for(terminal), LOG_TEXT);
+        close(terminal);
+    }
+}
+
+static void a_line_is_written_whole(void **state)
+{
+    struct log_line line = line_of("hello", 5);
+    char text[64] = "";
+    int pair[2];
+
+    (void)state;
+    assert_int_equal(pipe(pair), 0);
+    assert_true(log_write(pair[1], LOG_TEXT, &line));
+    assert_int_equal(read(pair[0], text, sizeof text), 34);
+    assert_string_equal(text, "23:13:20.007 img-1[42] out| hello\n");
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void *read_to_the_end(void *ctx)
+{
+    const int *fd = ctx;
+    char bytes[4096];
+    size_t len = 0;
+    ssize_t got;
+
+    while ((got = read(*fd, bytes, sizeof bytes)) > 0) {
+        len += (size_t)got;
+    }
+    return (void *)(uintptr_t)len;
+}
+
+static void a_long_line_is_written_whole_to_a_reader_that_is_slow(void **state)
+{
+    enum { LEN = 1 << 20 };
+    char *text = malloc(LEN);
+    struct log_line line = line_of(text, LEN);
+    pthread_t reader;
+    void *len;
+    int pair[2];
+
+    (void)state;
+    memset(text, 'x', LEN);
+    assert_int_equal(pipe(pair), 0);
+    assert_int_equal(fcntl(pair[1], F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(pthread_create(&reader, NULL, read_to_the_end, &pair[0]), 0);
+    assert_true(log_write(pair[1], LOG_TEXT, &line));
+    close(pair[1]);
+    pthread_join(reader, &len);
+    assert_int_equal((uintptr_t)len, LEN + 29);
+    close(pair[0]);
+    free(text);
+}
+
+static void without_a_format_nothing_is_written(void **state)
+{
+    struct log_line line = line_of("hello", 5);
+
+    (void)state;
+    assert_true(log_write(-1, LOG_NONE, &line));
+}
+
+static void a_descriptor_that_takes_nothing_is_reported(void **state)
+{
+    struct log_line line = line_of("hello", 5);
+
+    (void)state;
+    assert_false(log_write(-1, LOG_TEXT, &line));
+}
+
+#define log_test(test) cmocka_unit_test_setup(test, set_up)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        log_test(text_is_for_people_with_the_local_time_of_day),
+        log_test(text_is_passed_on_as_it_is),
+        log_test(json_is_one_object_a_line_with_the_time_in_utc),
+        log_test(names_are_escaped_too),
+        log_test(quotes_and_backslashes_are_escaped),
+        log_test(control_characters_are_escaped),
+        log_test(characters_of_any_length_are_kept),
+        log_test(what_is_no_character_becomes_a_replacement_for_each_byte),
+        log_test(a_character_that_the_line_ends_in_is_none_whatever_comes_behind_the_line),
+        log_test(lines_are_appended_to_what_is_there),
+        log_test(the_format_is_json_unless_it_is_a_terminal),
+        log_test(a_line_is_written_whole),
+        log_test(a_long_line_is_written_whole_to_a_reader_that_is_slow),
+        log_test(without_a_format_nothing_is_written),
+        log_test(a_descriptor_that_takes_nothing_is_reported),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,59 @@
+--- What a worker announces while it starts: another process sent it, so it is checked before
+--- it is believed.
+
+local schema = require "titan.schema"
+local shared = require "titan.config.shared"
+
+local announced = {}
+
+---@type table<string, titan.Schema>
+local schemas = {
+  -- Sent by a worker whose class wants something of the manager before init runs.
+  declared = {
+    kind = "table", required = true,
+    fields = {
+      name = shared.fields.name,
+      startup_timeout = shared.fields.startup_timeout,
+      dependencies = {
+        kind = "list", default = {},
+        of = {
+          kind = "table",
+          fields = {
+            alias = { kind = "string", required = true },
+            service = { kind = "string", required = true },
+          },
+        },
+      },
+    },
+  },
+  -- The numbers are those of the wire; false is for a private method.
+  ready = {
+    kind = "table", required = true,
+    fields = {
+      version = { kind = "string" },
+      description = { kind = "string" },
+      methods = {
+        kind = "map", required = true, key = { kind = "string" },
+        value = {
+          kind = "one_of",
+          of = { { kind = "integer", min = 0 }, { kind = "enum", values = { false } } },
+        },
+      },
+    },
+  },
+}
+
+--- A checked copy, or nil and what is wrong.
+---@param kind "declared"|"ready"
+---@param said any
+---@return table?
+---@return string? why
+function announced.check(kind, said)
+  local ok, result = pcall(schema.check, schemas[kind], said, kind)
+  if ok then
+    return result
+  end
+  return nil, result.message
+end
+
+return announced

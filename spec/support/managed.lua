@@ -1,0 +1,19 @@
+--- A test body that runs as a Titan program and has a manager of its own, whose workers
+--- print nothing: `it("adds", managed(function(pm) ... end))`.
+
+local titan = require "titan"
+
+---@param config table? of the manager
+---@param fn fun(pm: titan.Manager)
+---@return fun() test
+return function(config, fn)
+  if not fn then
+    config, fn = {}, config
+  end
+  config.logs = config.logs or { format = "none" }
+  return function()
+    titan.run(function()
+      fn(titan.manager(config))
+    end)
+  end
+end

@@ -1,0 +1,5 @@
+--- Nothing public.
+
+local titan = require "titan"
+
+return titan.process { methods = { secret = print } }
