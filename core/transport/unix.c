@@ -12,8 +12,9 @@
 struct unix_channel {
     struct channel base;
     struct watch *watch;
-    bool broken; /* the other side takes nothing any more; it may still have sent something */
-    bool ended;  /* nothing will come any more, and the owner knows */
+    bool blocked; /* the kernel takes no more for now */
+    bool broken;  /* the other side takes nothing any more; it may still have sent something */
+    bool ended;   /* nothing will come any more, and the owner knows */
     bool closed;
     bool busy; /* in a callback of the owner: memory stays until it returns */
     uint64_t received;
@@ -24,28 +25,29 @@ static struct unix_channel *unix_of(struct channel *c)
     return list_entry(c, struct unix_channel, base);
 }
 
-/* What to wait for, from what there is to do. */
+/* What to wait for. Room to write only once the kernel has had none: what is written in a turn is
+ * sent at its end anyhow, and each change here costs libuv two system calls. */
 static void update_interest(struct unix_channel *u)
 {
-    size_t waiting = buf_len(&u->base.out);
-    bool paused = u->base.read_pause_len > 0 && waiting > u->base.read_pause_len;
+    bool paused =
+        u->blocked && u->base.read_pause_len > 0 && buf_len(&u->base.out) > u->base.read_pause_len;
 
-    watch_events(u->watch, (waiting > 0 && !u->broken ? UV_WRITABLE : 0) |
-                               (paused || u->ended ? 0 : UV_READABLE));
+    watch_events(u->watch, (u->blocked ? UV_WRITABLE : 0) | (paused || u->ended ? 0 : UV_READABLE));
 }
 
 static void send_waiting(struct unix_channel *u)
 {
     struct buf *out = &u->base.out;
 
-    while (buf_len(out) > 0 && !u->broken) {
+    u->blocked = false;
+    while (buf_len(out) > 0 && !u->broken && !u->blocked) {
         ssize_t sent = send(watch_fd(u->watch), buf_front(out), buf_len(out), MSG_NOSIGNAL);
 
         if (sent >= 0) {
             buf_consume(out, (size_t)sent);
         } else if (errno != EINTR) {
-            u->broken = errno != EAGAIN && errno != ENOBUFS;
-            break;
+            u->blocked = errno == EAGAIN || errno == ENOBUFS;
+            u->broken = !u->blocked;
         }
     }
     if (u->broken) {
