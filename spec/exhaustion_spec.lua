@@ -71,6 +71,15 @@ describe("a manager without", function()
   end))
 end)
 
+it("a program started with SIGCHLD ignored learns how its workers ended", in_task(function()
+  local said = under("trap '' CHLD", [[
+    local pm = require "titan".manager { logs = { format = "none" } }
+    local worker = pm:spawn "fault_workers.deadly"
+    print(select(2, pcall(worker.die, worker, "exit_3")).message)
+  ]])
+  assert.equal("the worker exited with code 3 in the middle of this call\n", said)
+end))
+
 describe("after many spawns there is nothing more than before", function()
   local function census()
     return { fds = proc.fds(), children = #proc.children() }

@@ -124,6 +124,24 @@ describe("answers", function()
     proc.remove(directory)
   end))
 
+  it("that were under way at the death are lost, even if half is here", managed(function(pm)
+    local directory = proc.directory()
+    local mark = directory .. "/mark"
+    local next_crash = proc.listen(pm, "process:crash")
+    local worker = pm:spawn "fault_workers.deadly"
+    local pid = pm:get_process_info(worker:__id()).pid
+    local call = worker.async:answer_largely(mark)
+    titan.sleep(10) -- it is sent
+    block_until(function()
+      return luv.fs_stat(mark)
+    end)
+    luv.kill(pid, "sigkill")
+    local err = expect.error("worker_lost", call.await, call)
+    assert.equal("the worker was killed by SIGKILL in the middle of this call", err.message)
+    assert.equal("was killed by SIGKILL", next_crash().error.message)
+    proc.remove(directory)
+  end))
+
   it("end 10 000 outstanding calls exactly once", managed(function(pm)
     local worker = pm:spawn "fault_workers.deadly"
     local ends, futures = 0, {}

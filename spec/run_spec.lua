@@ -137,6 +137,40 @@ describe("titan.run", function()
   end)
 end)
 
+describe("a manager", function()
+  it("may be made before the run", function()
+    local pm = titan.manager { logs = { format = "none" } }
+    assert.equal(1, titan.run(function()
+      return pm:spawn("workers.echo"):echo(1)
+    end))
+  end)
+
+  it("is closed when the run has ended", function()
+    local pm
+    titan.run(function()
+      pm = titan.manager { logs = { format = "none" } }
+    end)
+    titan.run(function()
+      for _, method in ipairs { "spawn", "discover", "get_process_info", "stop_process" } do
+        local err = expect.error("destroyed", pm[method], pm, "workers.echo")
+        assert.equal("the manager has been closed", err.message)
+      end
+      assert.is_true(pm:stop_all())
+    end)
+  end)
+
+  it("may be one of several", function()
+    titan.run(function()
+      local one = titan.manager { logs = { format = "none" } }
+      local other = titan.manager { logs = { format = "none" } }
+      assert.equal(1, one:spawn("workers.echo"):calls())
+      assert.is_nil(other:discover "echo")
+      assert.equal(1, other:spawn("workers.echo"):calls())
+      assert.equal(2, one:discover("echo"):calls())
+    end)
+  end)
+end)
+
 describe("waiting for what can never come", function()
   local WHY = "the program waits for something that can never come"
 

@@ -238,6 +238,21 @@ describe("startup_timeout", function()
   end))
 end)
 
+it("a spawn that is given up ends its process", managed(function(pm)
+  local spawning = titan.go(pm.spawn, pm, "workers.starting", { options = { rest = "1h" } })
+  while pm:get_process_info("w1").status ~= "starting" do
+    titan.sleep(1)
+  end
+  local pid = pm:get_process_info("w1").pid
+  assert.is_true(spawning:cancel())
+  expect.error("cancelled", spawning.await, spawning)
+  while pm:get_process_info "starting" do
+    titan.sleep(1)
+  end
+  assert.is_false(system.alive(pid))
+  assert.equal("stopped", pm:get_process_info("w1").status)
+end))
+
 it("titan.manager finds the mistakes in its config", function()
   titan.run(function()
     for why, config in pairs {

@@ -176,13 +176,22 @@ end)
 describe("preload", function()
   local directory
 
+  before_each(function()
+    directory = proc.directory()
+  end)
+
   after_each(function()
     proc.remove(directory)
   end)
 
+  local function write(name, text)
+    local file <close> = assert(io.open(directory .. "/" .. name, "w"))
+    file:write(text)
+  end
+
   local function with(preloaded, fn)
     return function()
-      directory = proc.directory { ["preloaded.lua"] = preloaded }
+      write("preloaded.lua", preloaded)
       titan.run(function()
         fn(titan.manager {
           logs = { format = "none" }, preload = { directory .. "/preloaded.lua" },
@@ -222,6 +231,40 @@ describe("preload", function()
       assert.same({}, proc.children())
     end))
   end
+
+  -- The second zygote dies of the preload, the third knows the workers of the first.
+  it("that fails once does not make the workers forgotten", in_task(function()
+    write("preloaded.lua", [[
+      local path = ... .. ".loaded"
+      local file = io.open(path, "a+")
+      local loads = #file:read "a"
+      file:write "x"
+      file:close()
+      if loads == 1 then
+        local luv = require "luv"
+        luv.kill(luv.os_getpid(), "sigkill")
+      end
+    ]])
+    local program = proc.script([[
+      local titan = require "titan"
+      local core = require "titan.core"
+      local luv = require "luv"
+      local pm = titan.manager { logs = { format = "none" }, preload = { ... } }
+      local old = pm:spawn("fault_workers.steady", { name = "old" })
+      local first, second = old:have_children()
+      luv.kill(core.manager_zygote_pid(pm.handle), "sigkill")
+      local ok, err = pcall(pm.spawn, pm, "fault_workers.steady")
+      assert(not ok and err.code == "spawn_failed", tostring(err))
+      pm:spawn("fault_workers.steady"):echo()
+      print("pids " .. table.concat({ pm:get_process_info "old".pid, first, second }, " "))
+      io.stdout:flush()
+      titan.sleep "1h"
+    ]], { args = { directory .. "/preloaded.lua" } })
+    local pids = { proc.pids_in(program:await_output("stdout", "(pids [%d ]+)\n")) }
+    program:kill "sigkill"
+    program:await()
+    proc.await_gone(table.unpack(pids))
+  end))
 
   it("that never ends makes spawns time out", with("while true do end", function(pm)
     local err = expect.error("startup_timeout", pm.spawn, pm, STEADY, { startup_timeout = 100 })

@@ -1,5 +1,6 @@
 /* The command `titan`: a client of titan.h and nothing else. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -125,6 +126,8 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? without_dashes(argv[1]) : NULL;
 
     open_standard_files();
+    /* Ignored, which exec keeps, it makes the kernel throw the exit statuses of children away. */
+    signal(SIGCHLD, SIG_DFL);
     if (name == NULL) {
         print_usage(stderr);
         return EXIT_USAGE;

@@ -84,6 +84,11 @@ static void for_living(struct manager *m, void (*step)(struct process *p))
     }
 }
 
+static void on_warm(void *ctx)
+{
+    for_living(ctx, process_adopt);
+}
+
 static void on_zygote_died(void *ctx)
 {
     for_living(ctx, process_zygote_died);
@@ -191,8 +196,8 @@ int manager_open(struct manager *m, struct reactor *r, const struct wire_limits 
                  struct span boot, const struct manager_events *events, void *ctx,
                  struct failure *why)
 {
-    static const struct zygote_events zygote_events = {on_forked, on_serving, on_zygote_died,
-                                                       on_zygote_failed};
+    static const struct zygote_events zygote_events = {on_forked, on_warm, on_serving,
+                                                       on_zygote_died, on_zygote_failed};
 
     memset(m, 0, sizeof *m);
     m->reactor = r;

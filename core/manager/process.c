@@ -745,11 +745,14 @@ void process_kill_stray(struct manager *m, pid_t pid, int pidfd)
 
 void process_zygote_died(struct process *p)
 {
-    if (p->state == PROCESS_FORKING) {
-        if (p->control.lost) {
-            dispatch(p, EVENT_LOST);
-        }
-    } else if (p->pidfd >= 0) {
+    if (p->state == PROCESS_FORKING && p->control.lost) {
+        dispatch(p, EVENT_LOST);
+    }
+}
+
+void process_adopt(struct process *p)
+{
+    if (p->pidfd >= 0) {
         zygote_adopt(&p->manager->zygote, p->pid);
     }
 }

@@ -131,7 +131,8 @@ void process_forked(struct process *p, pid_t pid, int pidfd, int error);
 /* A worker nobody waits for: it was given up, or its whole life went by before the zygote's answer
  * was read, and then nothing happens. */
 void process_kill_stray(struct manager *m, pid_t pid, int pidfd);
-void process_zygote_died(struct process *p); /* another one has taken its place */
+void process_zygote_died(struct process *p); /* another one is to take its place */
+void process_adopt(struct process *p);       /* that one wants to know of it */
 void process_start_failed(struct process *p, const struct failure *why);
 
 /* Ends it at once and without an event. */

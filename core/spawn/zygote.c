@@ -226,6 +226,7 @@ static void take_news(struct zygote_client *z, struct zygote_reply *reply, int p
     switch (reply->news) {
     case ZYGOTE_READY:
         z->state = ZYGOTE_IS_SERVING;
+        z->events->warm(z->ctx);
         z->events->serving(z->ctx);
         break;
     case ZYGOTE_FAILED:
@@ -336,7 +337,9 @@ int zygote_fork(struct zygote_client *z, uint64_t tag, const int fds[WORKER_FDS]
 
 void zygote_adopt(struct zygote_client *z, pid_t pid)
 {
-    send_later(z, &(struct zygote_request){.order = ZYGOTE_ADOPT, .pid = pid});
+    if (z->state == ZYGOTE_IS_SERVING) {
+        send_later(z, &(struct zygote_request){.order = ZYGOTE_ADOPT, .pid = pid});
+    }
 }
 
 void zygote_release(struct zygote_client *z, pid_t pid)

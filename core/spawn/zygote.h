@@ -20,6 +20,8 @@
 struct zygote_events {
     /* A fork was answered: `error` is 0 or -errno; the pidfd is the receiver's. */
     void (*forked)(void *ctx, uint64_t tag, pid_t pid, int pidfd, int error);
+    /* It has warmed up: it is to be told of the workers that live already, with zygote_adopt. */
+    void (*warm)(void *ctx);
     /* It serves: forks may be asked for, also again after a refusal. */
     void (*serving)(void *ctx);
     /* It died while it served, another one is warming up if it can. Forks not yet answered may or
@@ -59,7 +61,9 @@ bool zygote_has_room(const struct zygote_client *z);
 int zygote_fork(struct zygote_client *z, uint64_t tag, const int fds[WORKER_FDS],
                 struct failure *why);
 
-/* Tells of a worker that a dead zygote forked, or that a worker's group is gone. */
+/* Tells of a worker that a dead zygote forked (not before `warm`), or that a worker's group is
+ * gone.
+ */
 void zygote_adopt(struct zygote_client *z, pid_t pid);
 void zygote_release(struct zygote_client *z, pid_t pid);
 

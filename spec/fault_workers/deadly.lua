@@ -54,6 +54,11 @@ return titan.process {
     hang = function()
       titan.sleep "1h"
     end,
+    -- More than the kernel takes at once.
+    answer_largely = function(self, mark)
+      titan.go(self.mark, self, mark)
+      return ("x"):rep(1 << 20):rep(4)
+    end,
     mark = function(_, path)
       let_answers_go()
       assert(io.open(path, "w")):close()
