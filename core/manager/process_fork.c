@@ -1,0 +1,175 @@
+/* The birth of a process: its descriptors, the zygote's answer, and what happens when that dies. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "manager/manager.h"
+#include "manager/process_parts.h"
+#include "spawn/fdpass.h"
+
+/* A connected pair: ours goes to *ours, the worker's to *theirs. */
+static int make_pair(int *ours, int *theirs)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        return -errno;
+    }
+    *ours = pair[0];
+    *theirs = pair[1];
+    return 0;
+}
+
+static int make_pipe(int *ours, int *theirs)
+{
+    int pair[2];
+
+    if (pipe2(pair, O_CLOEXEC) < 0) {
+        return -errno;
+    }
+    *ours = pair[0];
+    *theirs = pair[1];
+    return 0;
+}
+
+static int make_fds(struct process *p, int ours[WORKER_FDS], int theirs[WORKER_FDS])
+{
+    int code = make_pair(&ours[FD_DATA], &theirs[FD_DATA]);
+
+    if (code == 0) {
+        code = make_pair(&ours[FD_CONTROL], &theirs[FD_CONTROL]);
+    }
+    if (code == 0) {
+        code = make_pipe(&ours[FD_STDOUT], &theirs[FD_STDOUT]);
+    }
+    if (code == 0) {
+        code = make_pipe(&ours[FD_STDERR], &theirs[FD_STDERR]);
+    }
+    if (code == 0) {
+        code = status_create(&p->status, &theirs[FD_STATUS]);
+    }
+    return code;
+}
+
+/* Each descriptor that is taken over becomes -1. */
+static int open_ours(struct process *p, int ours[WORKER_FDS])
+{
+    const struct wire_limits control_limits = WIRE_LIMITS_DEFAULT;
+    struct manager *m = p->manager;
+    int code = peer_open(&p->data, m->reactor, ours[FD_DATA], &m->limits, &process_data_events, p);
+
+    if (code == TITAN_OK) {
+        ours[FD_DATA] = -1;
+        code = peer_open(&p->control, m->reactor, ours[FD_CONTROL], &control_limits,
+                         &process_control_events, p);
+    }
+    if (code == TITAN_OK) {
+        ours[FD_CONTROL] = -1;
+        code = output_open(&p->out, m->reactor, ours[FD_STDOUT], process_hear_line, p);
+    }
+    if (code == TITAN_OK) {
+        ours[FD_STDOUT] = -1;
+        code = output_open(&p->err, m->reactor, ours[FD_STDERR], process_hear_line, p);
+    }
+    if (code == TITAN_OK) {
+        ours[FD_STDERR] = -1;
+    }
+    return code;
+}
+
+/* The error for people when descriptors or memory are out. */
+static void fork_impossible(struct process *p, int error)
+{
+    fail(&p->last_error,
+         error == EMFILE || error == ENFILE || error == EAGAIN ? TITAN_E_LIMIT_EXCEEDED
+                                                               : TITAN_E_SPAWN_FAILED,
+         "cannot start the worker: %s%s", strerror(error),
+         error == EMFILE
+             ? " (a worker takes ten descriptors while it starts and six after that; raise "
+               "`ulimit -n`)"
+         : error == EAGAIN ? " (the limit on processes; raise `ulimit -u`)"
+                           : "");
+    process_dispatch(p, EVENT_FORK_FAILED);
+}
+
+void process_fork(struct process *p)
+{
+    int ours[WORKER_FDS] = {-1, -1, -1, -1, -1};
+    int theirs[WORKER_FDS] = {-1, -1, -1, -1, -1};
+    int error = make_fds(p, ours, theirs);
+
+    if (error == 0 && open_ours(p, ours) < 0) {
+        error = -ENOMEM;
+    }
+    if (error == 0) {
+        p->state = PROCESS_FORKING;
+        p->tag = ++p->manager->next_tag;
+        p->zygote_number = p->manager->zygote.deaths;
+        if (peer_notify(&p->control, "start",
+                        (struct span){buf_front(&p->spec), buf_len(&p->spec)}) < 0) {
+            error = -ENOMEM;
+        } else if (zygote_fork(&p->manager->zygote, p->tag, theirs, &p->last_error) < 0) {
+            process_dispatch(p, EVENT_FORK_FAILED);
+        }
+    }
+    close_all(ours, WORKER_FDS);
+    close_all(theirs, WORKER_FDS);
+    if (error < 0) {
+        fork_impossible(p, -error);
+    }
+}
+
+void process_forked(struct process *p, pid_t pid, int pidfd, int error)
+{
+    if (p->state != PROCESS_FORKING && p->state != PROCESS_ABORTING) {
+        close_all(&pidfd, 1); /* its own hello was faster than the zygote's answer */
+        return;
+    }
+    if (error < 0) {
+        fork_impossible(p, -error);
+        return;
+    }
+    p->exit = watch_open(p->manager->reactor, pidfd, UV_READABLE, process_exit_seen, p);
+    if (p->exit == NULL) {
+        syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+        process_await_exit(pidfd, &(siginfo_t){0});
+        close(pidfd);
+        fork_impossible(p, ENOMEM);
+        return;
+    }
+    p->pid = pid;
+    p->pidfd = pidfd;
+    if (p->zygote_number != p->manager->zygote.deaths) {
+        zygote_adopt(&p->manager->zygote, pid);
+    }
+    process_dispatch(p, EVENT_FORKED);
+}
+
+void process_kill_stray(struct manager *m, pid_t pid, int pidfd)
+{
+    if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0) {
+        kill(-pid, SIGKILL);
+        zygote_release(&m->zygote, pid);
+        process_await_exit(pidfd, &(siginfo_t){0});
+    }
+    close_all(&pidfd, 1);
+}
+
+void process_zygote_died(struct process *p)
+{
+    if (p->state == PROCESS_FORKING && p->control.lost) {
+        process_dispatch(p, EVENT_LOST);
+    }
+}
+
+void process_adopt(struct process *p)
+{
+    if (p->pidfd >= 0) {
+        zygote_adopt(&p->manager->zygote, p->pid);
+    }
+}
