@@ -1,0 +1,122 @@
+--- What the core tells the manager of its processes, one function an event. Each gets the
+--- manager, the service, and what the event carries.
+
+local announced = require "titan.announced"
+local core = require "titan.core"
+local crash = require "titan.crash"
+local errors = require "titan.errors"
+local tasks = require "titan.tasks"
+
+local heard = {}
+
+---@param process userdata
+---@return titan.Error what went wrong with a process that has not become ready
+local function start_error(service, info)
+  if info.status == "stopped" then
+    return errors.new("shutting_down", string.format("worker %q was stopped before it was ready",
+      info.name), { process = info.name })
+  end
+  local said = service.start_error or {}
+  local last = info.last_error or { code = "spawn_failed", message = info.exit }
+  local code = errors.codes[said.code] and said.code or "spawn_failed"
+  if last.code == "startup_timeout" or last.code == "limit_exceeded" then
+    code = last.code
+  elseif code == "remote_error" then
+    code = "spawn_failed"
+  end
+  local message = string.format("worker %q did not start: %s", info.name,
+    type(said.message) == "string" and said.message or last.message)
+  for line in info.stderr_tail:gmatch("[^\n]+") do
+    message = message .. "\nstderr: " .. line
+  end
+  return errors.new(code, message, {
+    process = info.name,
+    traceback = type(said.traceback) == "string" and said.traceback or nil,
+    details = { exit = info.exit, exit_code = info.exit_code, exit_signal = info.exit_signal,
+      stderr = info.stderr_tail },
+  })
+end
+
+---@param self titan.Manager
+---@param info table
+local function tell_crash(self, info)
+  local last = info.last_error
+  local err = errors.new(errors.codes[last.code] and last.code or "worker_lost", last.message,
+    { process = info.name })
+  self.events:emit("process:crash", crash.report(info, err))
+end
+
+function heard.spawn(self, service)
+  if self.events:heard "process:spawn" then
+    self.events:emit("process:spawn", self:_info(service))
+  end
+end
+
+-- The class wants something that is the manager's to give: time, a name, or other services.
+function heard.declared(self, service, said)
+  local declared, why = announced.check("declared", said)
+  if not declared then
+    return core.process_blame(service.process, why)
+  end
+  if declared.startup_timeout and not service.options.startup_given then
+    core.process_set_startup_timeout(service.process, declared.startup_timeout)
+  end
+  if declared.name then
+    self.class_names[service.target.file] = declared.name
+    service.name = self:_free_name(declared.name, service.process)
+    core.process_rename(service.process, service.name)
+  end
+  local dependencies = declared.dependencies
+  table.move(dependencies, 1, #dependencies, #service.dependencies + 1, service.dependencies)
+  tasks.go(function()
+    local ok, err = pcall(self._await_dependencies, self, service.name, dependencies, service)
+    if ok then
+      core.process_proceed(service.process, { name = service.name })
+    else
+      core.process_refuse(service.process, err.message)
+    end
+  end)
+end
+
+function heard.ready(self, service, said)
+  local info, why = announced.check("ready", said)
+  if not info then
+    return core.process_blame(service.process, why)
+  end
+  service.version = info.version
+  service.proxy = self:_new_proxy(service, info.methods)
+  service.finish_start(true)
+  if self.events:heard "process:ready" then
+    self.events:emit("process:ready", self:_info(service))
+  end
+end
+
+function heard.start_failed(_, service, said)
+  service.start_error = type(said) == "table" and said or {}
+  return type(service.start_error.message) == "string" and service.start_error.message or nil
+end
+
+function heard.ended(self, service)
+  local info = core.process_info(service.process)
+  if info.status == "crashed" then
+    tell_crash(self, info)
+  elseif info.status == "stopped" and self.events:heard "process:stop" then
+    self.events:emit("process:stop", self:_info(service))
+  end
+  service.finish_start(false, start_error(service, info))
+  service.started:ignore()
+  service.finish(true, info)
+  self.services[service.process] = nil
+end
+
+function heard.line(self, service, line, stream)
+  if self.events:heard "log" then
+    local info = core.process_info(service.process)
+    self.events:emit("log", {
+      id = info.id, name = info.name, pid = info.pid, stream = stream, line = line,
+      time = core.now_ms(),
+    })
+  end
+end
+
+return heard

@@ -1,0 +1,186 @@
+--- How a manager starts workers: their names, what they depend on, their proxies. These are
+--- methods of titan.Manager.
+
+local config = require "titan.config"
+local core = require "titan.core"
+local errors = require "titan.errors"
+local locate = require "titan.locate"
+local proxy = require "titan.proxy"
+local tasks = require "titan.tasks"
+local text = require "titan.text"
+
+---@class titan.Manager
+local Manager = {}
+
+-- A name nobody chose gives way: the second image-worker is image-worker-2.
+---@param name string
+---@param except userdata?
+---@return string
+function Manager:_free_name(name, except)
+  local candidate, number = name:sub(1, 64), 1
+  while true do
+    local taken = core.manager_find(self.handle, candidate)
+    if not taken or taken == except or select(2, core.process_state(taken)) then
+      return candidate
+    end
+    number = number + 1
+    local suffix = "-" .. number
+    candidate = name:sub(1, 64 - #suffix) .. suffix
+  end
+end
+
+---@param name string
+function Manager:_claim(name)
+  local taken = core.manager_find(self.handle, name)
+  if taken and not select(2, core.process_state(taken)) then
+    local info = core.process_info(taken)
+    local why = string.format("options.name: %q is the name of %s already (%s%s)", name, info.id,
+      info.status, info.pid and ", pid " .. info.pid or "")
+    errors.raise("invalid_config", why)
+  end
+end
+
+-- Raises what the start failed with. Two that wait for each other would wait for ever.
+---@param service titan.Service
+---@param waiter titan.Service?
+local function await_start(service, waiter)
+  local at = waiter and service
+  while at do
+    if at == waiter then
+      errors.raise("spawn_failed", "which waits for it to start")
+    end
+    at = at.awaits
+  end
+  if waiter then
+    waiter.awaits = service
+  end
+  service.started:await()
+  if waiter then
+    waiter.awaits = nil
+  end
+end
+
+-- Waits until every one of them runs; raises when one does not and will not.
+---@param name string who depends on them
+---@param dependencies { service: string }[]
+---@param waiter? titan.Service the same, when it is a process already
+function Manager:_await_dependencies(name, dependencies, waiter)
+  for _, dependency in ipairs(dependencies) do
+    local service = self:_find(dependency.service)
+    local ok, err = false, nil
+    if service then
+      ok, err = pcall(await_start, service, waiter)
+    end
+    if errors.is(err) and err.code == "cancelled" then
+      error(err, 0) -- it is the waiting that was given up
+    elseif not ok then
+      err = err or self:_unknown(dependency.service)
+      errors.raise("spawn_failed", string.format("worker %q did not start: it depends on %q: %s",
+        name, dependency.service, errors.is(err) and err.message or tasks.text_of(err)))
+    end
+  end
+end
+
+---@param service titan.Service
+---@param methods table<string, integer|false>
+---@return table
+function Manager:_new_proxy(service, methods)
+  local names = {}
+  for name, id in pairs(methods) do
+    if id then
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  local id = core.process_info(service.process).id
+  local timeout = service.options.timeout
+  if timeout == nil then
+    timeout = self.config.resources.timeout
+  end
+  return proxy.new(proxy.of_process(service.process,
+    { name = service.name, methods = methods, names = names }, {
+      __id = function()
+        return id
+      end,
+      __destroy = function()
+        return self:stop_process(id)
+      end,
+      __metrics = function()
+        errors.raise("invalid_config", text.not_built "metrics")
+      end,
+      __health = function()
+        errors.raise("invalid_config", text.not_built "health checks")
+      end,
+    }, timeout or 0))
+end
+
+-- Of a spec, only the options for init may hold what cannot travel.
+---@param err any
+---@return any
+local function untravelling(err)
+  if not errors.is(err) or err.code ~= "validation_failed" then
+    return err
+  end
+  return errors.new("invalid_config", (err.message:gsub("^value", "options")))
+end
+
+---@param target titan.Target
+---@param options titan.SpawnOptions
+---@return titan.Service
+function Manager:_launch(target, options)
+  local class_name = target.class and target.class.name or self.class_names[target.file]
+  local name = options.name or self:_free_name(class_name or target.name)
+  local timeout = self.config.resources.timeout or 0
+  local spec = {
+    class_name = class_name,
+    module = target.module, file = target.file, name = name, named = options.name ~= nil,
+    options = options.options, env = options.env, cwd = options.cwd,
+    dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
+  }
+  local service = { manager = self, target = target, options = options, name = name,
+    named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
+  service.started, service.finish_start = tasks.promise()
+  service.ended, service.finish = tasks.promise()
+  local ok, process = pcall(core.manager_spawn, self.handle, name, spec, options.startup_timeout,
+    timeout)
+  if not ok then
+    error(untravelling(process), 0)
+  end
+  service.process = process
+  self.services[process] = service
+  return service
+end
+
+--- Starts a worker and waits until it is ready.
+---
+--- Raises `invalid_config`; `spawn_failed` with the worker's own words and the end of its
+--- stderr; `startup_timeout`; `shutting_down`.
+---@param given string|titan.Class a module name, a file path, or what titan.process returned
+---@param options? table name, options (for init), env, cwd, startup_timeout (10000 ms),
+--- dependencies, timeout, shutdown_timeout
+---@return table proxy
+function Manager:spawn(given, options)
+  core.current()
+  local target = locate.find(given)
+  if target.class and type(options) == "string" then
+    options = nil -- pm:spawn(require "image_worker"): require returns a path as well
+  end
+  local checked = config.spawn_options(options, target.class)
+  checked.startup_given = options ~= nil and options.startup_timeout ~= nil
+  self:_await_dependencies(checked.name or target.name, checked.dependencies)
+  if checked.name then
+    self:_claim(checked.name)
+  end
+  if self.stopping > 0 then
+    errors.raise("shutting_down", "the manager is stopping all its processes")
+  end
+  local service = self:_launch(target, checked)
+  local ok, why = pcall(service.started.await, service.started)
+  if not ok then
+    core.process_stop(service.process, 0) -- when it was the waiting that was given up
+    error(why, 0)
+  end
+  return service.proxy
+end
+
+return Manager
