@@ -17,8 +17,10 @@ static bool is_inside(struct span s, struct span whole)
 
 static bool is_same(struct span a, struct span b)
 {
-    return (a.at == NULL) == (b.at == NULL) && a.len == b.len &&
-           (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+    if (a.at == NULL || b.at == NULL) {
+        return a.at == b.at;
+    }
+    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
 }
 
 static void append(struct buf *b, struct span s)

@@ -33,7 +33,7 @@ struct caller {
 
 struct owner {
     struct peer peer;
-    int fd; /* the other side; -1 once closed */
+    int fd; /* the other side */
     struct caller callers[CALLS];
     unsigned begun;
     bool close_on_request, close_on_done, close_on_lost, blame_on_done, call_on_done;
@@ -87,6 +87,7 @@ static void begin_call(struct owner *o)
         must(o->ended);
         return;
     }
+    must(!o->ended);
     must(buf_append(peer_out(&o->peer), "\x90", 1));
     c->owner = o;
     c->call.done = on_done;
@@ -241,6 +242,9 @@ static void play(struct reactor *r, struct owner *o, struct script s)
     while (!o->ended) {
         must(uv_loop_alive(r->uv));
         uv_run(r->uv, UV_RUN_ONCE);
+    }
+    for (int i = 0; i < 2; i++) { /* what would be heard after the end */
+        uv_run(r->uv, UV_RUN_NOWAIT);
     }
     close_peer(o);
     for (unsigned i = 0; i < CALLS; i++) {

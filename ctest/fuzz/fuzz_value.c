@@ -43,15 +43,20 @@ static void *allocate(void *ctx, void *at, size_t old, size_t len)
 
 static bool is_same(lua_State *L, int a, int b);
 
+static uint64_t bits_of(lua_Number number)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &number, sizeof bits);
+    return bits;
+}
+
 static bool is_same_number(lua_State *L, int a, int b)
 {
-    lua_Number x = lua_tonumber(L, a);
-    lua_Number y = lua_tonumber(L, b);
-
     if (lua_isinteger(L, a) || lua_isinteger(L, b)) {
         return lua_isinteger(L, a) && lua_isinteger(L, b) && lua_rawequal(L, a, b);
     }
-    return memcmp(&x, &y, sizeof x) == 0;
+    return bits_of(lua_tonumber(L, a)) == bits_of(lua_tonumber(L, b));
 }
 
 static size_t count_pairs(lua_State *L, int table)

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -249,6 +250,51 @@ static void a_descriptor_that_takes_nothing_is_reported(void **state)
     assert_false(log_write(-1, LOG_TEXT, &line));
 }
 
+static bool is_sigpipe_pending(void)
+{
+    sigset_t pending;
+
+    sigpending(&pending);
+    return sigismember(&pending, SIGPIPE) == 1;
+}
+
+static bool write_to_nobody(void)
+{
+    struct log_line line = line_of("hello", 5);
+    int pair[2];
+    bool ok;
+
+    assert_int_equal(pipe(pair), 0);
+    close(pair[0]);
+    ok = log_write(pair[1], LOG_TEXT, &line);
+    close(pair[1]);
+    return ok;
+}
+
+static void a_pipe_without_a_reader_is_reported_and_no_reason_to_die(void **state)
+{
+    (void)state;
+    assert_false(write_to_nobody());
+    assert_false(is_sigpipe_pending());
+}
+
+static void a_sigpipe_of_somebody_else_is_left_to_them(void **state)
+{
+    sigset_t sigpipe;
+    sigset_t before;
+    int taken;
+
+    (void)state;
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
+    raise(SIGPIPE);
+    assert_false(write_to_nobody());
+    assert_true(is_sigpipe_pending());
+    sigwait(&sigpipe, &taken);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 #define log_test(test) cmocka_unit_test_setup(test, set_up)
 
 int main(void)
@@ -269,6 +315,8 @@ int main(void)
         log_test(a_long_line_is_written_whole_to_a_reader_that_is_slow),
         log_test(without_a_format_nothing_is_written),
         log_test(a_descriptor_that_takes_nothing_is_reported),
+        log_test(a_pipe_without_a_reader_is_reported_and_no_reason_to_die),
+        log_test(a_sigpipe_of_somebody_else_is_left_to_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
