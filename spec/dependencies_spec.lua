@@ -11,7 +11,8 @@ local function class_with(dependencies)
     .. "local function call(...) return caller.methods.call_dependency.fn(...) end\n"
     .. "local function aliases(...) return caller.methods.aliases.fn(...) end\n"
     .. 'return require("titan").process { all_methods_public = true, dependencies = '
-    .. dependencies .. ", methods = { call_dependency = call, aliases = aliases } }")
+    .. dependencies .. ", methods = { call_dependency = call, aliases = aliases, "
+    .. "linger = { on_shutdown = true, function() require('titan').sleep(50) end } } }")
 end
 
 describe("dependencies", function()

@@ -97,7 +97,7 @@ describe("a future that lives for long", function()
       return collectgarbage "count"
     end
     local before = wait_often()
-    assert.is_true(wait_often() < before + 200)
+    assert.is_true(wait_often() < before + 50)
     long:cancel()
   end))
 end)

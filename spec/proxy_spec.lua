@@ -167,6 +167,8 @@ describe("a proxy", function()
     expect.error("not_public", worker.secret, worker)
     assert.is_nil(rawget(worker, "preposterous"))
     assert.is_nil(rawget(worker, "secret"))
+    local future = worker.async:preposterous()
+    expect.error("method_not_found", future.await, future)
     assert.is_nil(rawget(worker.async, "preposterous"))
   end))
 

@@ -77,19 +77,19 @@ describe("titan.run", function()
   end)
 
   it("ends the tasks when the function raises", function()
-    local closed
+    local why
     pcall(titan.run, function()
       titan.go(function()
         local _ <close> = setmetatable({}, {
-          __close = function()
-            closed = true
+          __close = function(_, err)
+            why = err.code
           end,
         })
         titan.sleep "1h"
       end)
       error "enough"
     end)
-    assert.is_true(closed)
+    assert.equal("cancelled", why)
   end)
 
   it("is not called inside of itself", managed(function(pm)
@@ -267,6 +267,28 @@ describe("after a run", function()
     future:cancel()
     error "enough"
   end))
+end)
+
+describe("after a run, a signal", function()
+  local function dies_of_it(fn)
+    local file <close> = program.file([[
+      local luv, titan = require "luv", require "titan"
+      print(pcall(titan.run, function()
+        titan.manager { logs = { format = "none" } }
+        ]] .. fn .. [[
+      end))
+      io.stdout:flush()
+      luv.kill(luv.os_getpid(), "sigterm")
+    ]])
+    local ended = program.shell(os.getenv "TITAN_LUA" .. " " .. file.path)
+    assert.equal(128 + 15, ended.code)
+    return ended.stdout
+  end
+
+  it("is the system's again", function()
+    assert.equal("true\n", dies_of_it "")
+    expect.part("something that can never come", dies_of_it "coroutine.yield()")
+  end)
 end)
 
 describe("titan run", function()

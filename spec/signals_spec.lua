@@ -5,7 +5,8 @@ local titan = require "titan"
 
 proc.forget_leaks()
 
--- Two workers, one of them in the middle of a call, the other with children.
+-- Two workers, one of them in the middle of a call, which in the mode "spin" never waits; the other
+-- has children.
 local APP <const> = [[
   local titan = require "titan"
   local core = require "titan.core"
@@ -20,7 +21,7 @@ local APP <const> = [[
   for _, info in ipairs(pm:get_all_processes()) do
     pids[#pids + 1] = info.pid
   end
-  local call = busy.async:wait_for(directory .. "/go")
+  local call = mode == "spin" and busy.async:spin() or busy.async:wait_for(directory .. "/go")
   print("pids " .. table.concat(pids, " "))
   io.stdout:flush()
   print("answered " .. call:await())
@@ -105,7 +106,7 @@ describe("a program", function()
   end))
 
   it("that is killed takes everything along", in_task(function()
-    start()
+    start "spin"
     program:kill "sigkill"
     assert.equal(9, select(2, program:await()))
     proc.await_gone(table.unpack(pids))
@@ -114,7 +115,7 @@ describe("a program", function()
 
   -- Nobody is left then who knows the workers' children.
   it("that is killed together with its zygote takes its workers along", in_task(function()
-    start()
+    start "spin"
     luv.kill(pids[1], "sigkill")
     program:kill "sigkill"
     program:await()

@@ -136,6 +136,20 @@ describe("a name", function()
     end))
   end
 
+  it("of a class gives way, too, when it is known only later", managed(function(pm)
+    local titan = require "titan"
+    pm:spawn("workers.echo", { name = "a-named-class" })
+    local names = titan.all {
+      titan.go(function() return pm:spawn("workers.named"):name() end),
+      titan.go(function() return pm:spawn("workers.named"):name() end),
+    }
+    table.sort(names)
+    assert.same({ "a-named-class-2", "a-named-class-3", n = 2 }, names)
+    for _, name in ipairs(names) do
+      assert.equal(name, pm:discover(name):name())
+    end
+  end))
+
   it("has letters that may stand anywhere", managed(function(pm)
     for _, name in ipairs { "", "a b", "a/b", "\u{E9}", ("x"):rep(65), "a\nb" } do
       local err = expect.error("invalid_config", pm.spawn, pm, "workers.echo", { name = name })

@@ -286,10 +286,13 @@ describe("future:cancel", function()
       all = function(future) titan.all { future } end,
       race = function(future) titan.race { future } end,
     } do
-      local inner = titan.go(titan.sleep, 0)
+      local inner = titan.go(function()
+        titan.sleep(0)
+        error "late"
+      end)
       local outer, note
       local rival = titan.go(function()
-        inner:await()
+        pcall(inner.await, inner)
         return outer:cancel()
       end)
       outer, note = patient(function()

@@ -90,6 +90,34 @@ static void format_time(char *text, size_t len, unsigned long long time_ms, bool
     }
 }
 
+static bool is_printable(unsigned char c)
+{
+    return (c >= 0x20 && c != 0x7f) || c == '\t';
+}
+
+/* Without what could steer a terminal. */
+static bool append_printable(struct buf *b, const char *text, size_t len)
+{
+    bool ok = true;
+
+    while (ok && len > 0) {
+        size_t run = 0;
+        char escape[8];
+
+        while (run < len && is_printable((unsigned char)text[run])) {
+            run++;
+        }
+        ok = buf_append(b, text, run);
+        if (ok && run < len) {
+            snprintf(escape, sizeof escape, "\\x%02X", (unsigned char)text[run++]);
+            ok = append_text(b, escape);
+        }
+        text += run;
+        len -= run;
+    }
+    return ok;
+}
+
 static bool format_as_text(struct buf *b, const struct log_line *line)
 {
     char time[48];
@@ -98,7 +126,8 @@ static bool format_as_text(struct buf *b, const struct log_line *line)
     format_time(time, sizeof time, line->time_ms, true);
     snprintf(head, sizeof head, "%s %s[%d] %s| ", time, line->name, line->pid,
              line->is_stderr ? "err" : "out");
-    return append_text(b, head) && buf_append(b, line->text, line->len) && append_text(b, "\n");
+    return append_text(b, head) && append_printable(b, line->text, line->len) &&
+           append_text(b, "\n");
 }
 
 static bool format_as_json(struct buf *b, const struct log_line *line)

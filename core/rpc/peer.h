@@ -2,12 +2,12 @@
  * One end of a conversation: calls going out, requests coming in, over one channel.
  *
  * Promises:
- *  - a call that was begun ends exactly once: with its answer, at its deadline, by call_cancel, or
- * when the peer is lost (`done` is called), or by call_forget (and then `done` is not called);
+ *  - a call that was begun ends exactly once: with its answer, at its deadline, by call_cancel or
+ *    when the peer is lost (`done` is called), or by call_forget (and `done` is not called);
  *  - the number of a call is not used again before the other side has answered it, so an answer
- * that comes after the deadline can never be taken for another call's;
- *  - bytes that are not the protocol end this conversation (`lost` with TITAN_E_PROTOCOL_ERROR) and
- *    nothing else.
+ *    that comes after the deadline can never be taken for another call's;
+ *  - bytes that are not the protocol end this conversation (`lost` with TITAN_E_PROTOCOL_ERROR)
+ *    and nothing else.
  */
 #ifndef TITAN_RPC_PEER_H
 #define TITAN_RPC_PEER_H

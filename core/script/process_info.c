@@ -27,9 +27,10 @@ static void push_call(lua_State *L, struct status_page *page, struct status_call
 {
     uint64_t started = status_load(call->started_ns);
     uint64_t ended = status_load(call->ended_ns);
+    char name[STATUS_NAME];
 
     lua_createtable(L, 0, 4);
-    set_string(L, "method", status_method_name(page, status_load(call->method)));
+    set_string(L, "method", status_method_name(page, status_load(call->method), name));
     set_ms(L, "ago_ms", started, now);
     if (ended != 0) {
         set_ms(L, "took_ms", started, ended);
@@ -54,6 +55,7 @@ static void push_activity(lua_State *L, struct status_page *page, uint64_t now)
     uint32_t running = status_load(page->running_method);
     uint64_t calls = status_load(page->calls);
     uint64_t ended = status_load(page->ended);
+    char name[STATUS_NAME];
 
     lua_createtable(L, 0, 6);
     set_integer(L, "calls", calls);
@@ -62,7 +64,7 @@ static void push_activity(lua_State *L, struct status_page *page, uint64_t now)
     set_integer(L, "lua_heap", status_load(page->lua_heap_len));
     if (running != STATUS_NO_METHOD) {
         lua_createtable(L, 0, 2);
-        set_string(L, "method", status_method_name(page, running));
+        set_string(L, "method", status_method_name(page, running, name));
         set_ms(L, "for_ms", status_load(page->running_started_ns), now);
         lua_setfield(L, -2, "running");
     }

@@ -142,7 +142,11 @@ static void *block_resize(struct state_memory *m, void *at, size_t old, size_t l
 }
 
 /* The sanitizers should see each block as what it is. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if !defined(__has_feature)
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+    __has_feature(address_sanitizer)
 static const bool only_malloc = true;
 #else
 static const bool only_malloc = false;

@@ -98,10 +98,12 @@ static void hold_loop(struct reactor *r, struct timer *t, bool hold)
 static void alarm_rang(uv_timer_t *handle)
 {
     struct reactor *r = handle->data;
+    size_t at_most = r->timers.len; /* those that are armed for now meanwhile have the next turn */
     struct heap_node *node;
 
     r->alarm_ms = NEVER;
-    while ((node = heap_first(&r->timers)) != NULL && node->key <= reactor_now_ms(r)) {
+    while ((node = heap_first(&r->timers)) != NULL && node->key <= reactor_now_ms(r) &&
+           at_most-- > 0) {
         struct timer *t = list_entry(node, struct timer, node);
 
         timer_disarm(r, t);

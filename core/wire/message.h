@@ -1,17 +1,21 @@
+/* clang-format off */
 /*
  * Frames and messages.
  *
  * A frame is a 4-byte little-endian length and one MessagePack array, in the shapes of
  * MessagePack-RPC (https://github.com/msgpack-rpc/msgpack-rpc/blob/master/spec.md), extended:
  *
- *     request       [0, id, method, params]           method: a number the peer announced, or a
- * name [0, id, method, params, header]   header: a map, see HEADER_* response      [1, id, error,
- * results]           results: an array, one element a value notification  [2, method, params]
+ *     request       [0, id, method, params]           method: a name, or a number announced by
+ *                                                     the peer
+ *                   [0, id, method, params, header]   header: a map, see HEADER_*
+ *     response      [1, id, error, results]           results: an array, one element a value
+ *     notification  [2, method, params]
  *     cancel        [3, id]                           the caller no longer waits for request id
  *
  * [4, ...] and [5, ...] are kept for stream items and stream credit. Payloads (params, results,
  * error, header) stay bytes here; script/ turns them into values.
  */
+/* clang-format on */
 #ifndef TITAN_WIRE_MESSAGE_H
 #define TITAN_WIRE_MESSAGE_H
 

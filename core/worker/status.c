@@ -1,7 +1,9 @@
 #include "worker/status.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,11 +22,13 @@ int status_create(struct status_page **page, int *fd)
 {
     int code;
 
-    *fd = memfd_create("titan-status", MFD_CLOEXEC);
+    *fd = memfd_create("titan-status", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (*fd < 0) {
         return -errno;
     }
-    if (ftruncate(*fd, sizeof **page) < 0) {
+    /* Sealed, or a worker that shrinks it would make the manager's next look a SIGBUS. */
+    if (ftruncate(*fd, sizeof **page) < 0 ||
+        fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
         code = -errno;
         close(*fd);
         return code;
@@ -47,12 +51,16 @@ void status_unmap(struct status_page **page)
     }
 }
 
-const char *status_method_name(const struct status_page *page, uint32_t method)
+const char *status_method_name(const struct status_page *page, uint32_t method,
+                               char name[STATUS_NAME])
 {
     if (method >= STATUS_METHODS || page->methods[method][0] == '\0') {
-        return "?";
+        memcpy(name, "?", 2);
+    } else {
+        memcpy(name, page->methods[method], STATUS_NAME);
+        name[STATUS_NAME - 1] = '\0';
     }
-    return page->methods[method];
+    return name;
 }
 
 void status_name_method(struct status_page *page, uint32_t method, const char *name)

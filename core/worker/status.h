@@ -51,8 +51,10 @@ int status_map(struct status_page **page, int fd);
 /* Does nothing on NULL, and sets *page to it. */
 void status_unmap(struct status_page **page);
 
-/* The name of a method, or "?" when it is not kept. */
-const char *status_method_name(const struct status_page *page, uint32_t method);
+/* A copy of the name of a method, "?" when it is not kept. The worker can write to its page at any
+ * time, so no name there need have an end. Returns `name`. */
+const char *status_method_name(const struct status_page *page, uint32_t method,
+                               char name[STATUS_NAME]);
 
 void status_name_method(struct status_page *page, uint32_t method, const char *name);
 

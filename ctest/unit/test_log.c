@@ -62,12 +62,12 @@ static void text_is_for_people_with_the_local_time_of_day(void **state)
     assert_formats(LOG_TEXT, &line, "23:13:20.007 img-1[42] err| \n");
 }
 
-static void text_is_passed_on_as_it_is(void **state)
+static void text_cannot_steer_a_terminal(void **state)
 {
-    struct log_line line = line_of("\x1b[31m\xff \"\\", 9);
+    struct log_line line = line_of("\x1b[31m\xff\t\"\\\r\x7f", 11);
 
     (void)state;
-    assert_formats(LOG_TEXT, &line, "23:13:20.007 img-1[42] out| \x1b[31m\xff \"\\\n");
+    assert_formats(LOG_TEXT, &line, "23:13:20.007 img-1[42] out| \\x1B[31m\xff\t\"\\\\x0D\\x7F\n");
 }
 
 static void json_is_one_object_a_line_with_the_time_in_utc(void **state)
@@ -301,7 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         log_test(text_is_for_people_with_the_local_time_of_day),
-        log_test(text_is_passed_on_as_it_is),
+        log_test(text_cannot_steer_a_terminal),
         log_test(json_is_one_object_a_line_with_the_time_in_utc),
         log_test(names_are_escaped_too),
         log_test(quotes_and_backslashes_are_escaped),

@@ -44,7 +44,7 @@ static void a_fresh_page_says_that_nothing_happened(void **state)
     assert_int_equal(status_load(p->read->ended), 0);
     assert_int_equal(status_load(p->read->errors), 0);
     assert_int_equal(status_load(p->read->running_method), STATUS_NO_METHOD);
-    assert_string_equal(status_method_name(p->read, 0), "?");
+    assert_string_equal(status_method_name(p->read, 0, (char[STATUS_NAME]){0}), "?");
 }
 
 static void what_one_side_writes_the_other_reads_even_when_the_writer_is_gone(void **state)
@@ -57,7 +57,7 @@ static void what_one_side_writes_the_other_reads_even_when_the_writer_is_gone(vo
     assert_null(p->written);
     status_unmap(&p->written);
     assert_int_equal(status_load(p->read->pid), 123);
-    assert_string_equal(status_method_name(p->read, 3), "resize");
+    assert_string_equal(status_method_name(p->read, 3, (char[STATUS_NAME]){0}), "resize");
 }
 
 static void a_call_is_noted_from_its_start_to_its_end(void **state)
@@ -172,8 +172,9 @@ static void names_are_cut_to_the_room_there_is(void **state)
     name[sizeof name - 1] = '\0';
     status_name_method(p->written, 0, name);
     status_name_method(p->written, 1, "next");
-    assert_int_equal(strlen(status_method_name(p->read, 0)), STATUS_NAME - 1);
-    assert_string_equal(status_method_name(p->read, 1), "next");
+    assert_int_equal(strlen(status_method_name(p->read, 0, (char[STATUS_NAME]){0})),
+                     STATUS_NAME - 1);
+    assert_string_equal(status_method_name(p->read, 1, (char[STATUS_NAME]){0}), "next");
 }
 
 static void methods_beyond_the_room_have_no_name(void **state)
@@ -183,9 +184,10 @@ static void methods_beyond_the_room_have_no_name(void **state)
     status_name_method(p->written, STATUS_METHODS - 1, "last");
     status_name_method(p->written, STATUS_METHODS, "beyond");
     status_name_method(p->written, STATUS_NO_METHOD, "none");
-    assert_string_equal(status_method_name(p->read, STATUS_METHODS - 1), "last");
-    assert_string_equal(status_method_name(p->read, STATUS_METHODS), "?");
-    assert_string_equal(status_method_name(p->read, STATUS_NO_METHOD), "?");
+    assert_string_equal(status_method_name(p->read, STATUS_METHODS - 1, (char[STATUS_NAME]){0}),
+                        "last");
+    assert_string_equal(status_method_name(p->read, STATUS_METHODS, (char[STATUS_NAME]){0}), "?");
+    assert_string_equal(status_method_name(p->read, STATUS_NO_METHOD, (char[STATUS_NAME]){0}), "?");
 }
 
 static void a_descriptor_that_cannot_be_mapped_is_an_error(void **state)

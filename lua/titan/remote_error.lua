@@ -14,7 +14,7 @@ end
 ---@param details any
 ---@return any
 local function travelling(details)
-  if details ~= nil and pcall(core.encode, { details }) then
+  if details ~= nil and pcall(core.encode, details) then
     return details
   end
   return nil

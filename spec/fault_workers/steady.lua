@@ -50,6 +50,9 @@ return titan.process {
       end
       return "done"
     end,
+    spin = function()
+      while true do end
+    end,
     have_children = function()
       return child_by_popen(), child_by_luv()
     end,
