@@ -110,7 +110,10 @@ static void alarm_rang(uv_timer_t *handle)
         t->fire(t);
     }
     if (node != NULL) {
-        set_alarm(r, node->key);
+        /* Not now: libuv would call back in this very turn, before it looks at descriptors. */
+        uint64_t soon = reactor_now_ms(r) + 1;
+
+        set_alarm(r, node->key > soon ? node->key : soon);
     }
 }
 
