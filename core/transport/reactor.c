@@ -101,7 +101,7 @@ static void alarm_rang(uv_timer_t *handle)
     size_t at_most = r->timers.len; /* those that are armed for now meanwhile have the next turn */
     struct heap_node *node;
 
-    r->alarm_ms = NEVER;
+    r->alarm_ms = 0; /* whatever is armed meanwhile is looked at below */
     while ((node = heap_first(&r->timers)) != NULL && node->key <= reactor_now_ms(r) &&
            at_most-- > 0) {
         struct timer *t = list_entry(node, struct timer, node);
@@ -109,6 +109,7 @@ static void alarm_rang(uv_timer_t *handle)
         timer_disarm(r, t);
         t->fire(t);
     }
+    r->alarm_ms = NEVER;
     if (node != NULL) {
         /* Not now: libuv would call back in this very turn, before it looks at descriptors. */
         uint64_t soon = reactor_now_ms(r) + 1;
