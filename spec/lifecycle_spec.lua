@@ -158,11 +158,16 @@ describe("a worker", function()
     expect.error("invalid_config", pm.stop_process, pm, "worker", "soon")
   end))
 
-  it("has nothing on its stdin", managed(function(pm)
-    local content, file = spawn(pm):read_stdin()
-    assert.equal("", content)
-    assert.equal("/dev/null", file)
-  end))
+  it("has nothing on its stdin", function()
+    titan.run(function()
+      local program = proc.script([[
+        local pm = require "titan".manager { logs = { format = "none" } }
+        print(pm:spawn("fault_workers.steady"):read_stdin())
+      ]], { input = true })
+      assert.equal(0, program:await())
+      assert.equal("\t/dev/null\n", program:stdout())
+    end)
+  end)
 
   it("leads a process group of its own", managed(function(pm)
     spawn(pm)

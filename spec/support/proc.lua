@@ -205,7 +205,7 @@ proc.titan = (os.getenv "TITAN_BUILD" or "build/asan") .. "/titan"
 
 ---@class spec.Program
 ---@field pid integer
----@field exit? { code: integer, signal: integer } once it has ended
+---@field exit? { code: integer, signal: integer } as soon as it has ended
 ---@field package handle userdata
 ---@field package pipes table<string, userdata> stdout and stderr
 ---@field package chunks table<string, string[]> what came out of them
@@ -335,8 +335,7 @@ function Program:await_output(name, pattern)
 end
 
 --- Waits until it has ended and everything it printed is here.
----@return integer code
----@return integer signal
+---@return integer code 128 and more: by a signal
 function Program:await()
   proc.await("the end of " .. self.pid, function()
     return self.exit and self.pipes.stdout:is_closing() and self.pipes.stderr:is_closing()
@@ -344,7 +343,7 @@ function Program:await()
   if self.directory then
     proc.remove(self.directory)
   end
-  return self.exit.code, self.exit.signal
+  return self.exit.signal > 0 and 128 + self.exit.signal or self.exit.code
 end
 
 return proc
