@@ -181,6 +181,25 @@ describe("titan run", function()
     expect.part({ "in a timer", "app.lua:2:" }, result.stderr)
   end))
 
+  it("keeps running while handles of luv are open", in_task(function()
+    assert.same({ code = 0, stdout = "script done\nticked\n", stderr = "" }, script [[
+      local timer = require "luv".new_timer()
+      timer:start(20, 0, function()
+        print "ticked"
+        timer:close()
+      end)
+      print "script done"
+    ]])
+  end))
+
+  it("fails when a callback raises after the script has ended", in_task(function()
+    local result = script [[
+      require "luv".new_timer():start(20, 0, function() error "too late" end)
+    ]]
+    assert.equal(1, result.code)
+    expect.part({ "too late", "stack traceback" }, result.stderr)
+  end))
+
   it("fails when the script waits for what can never come", in_task(function()
     local result = script [[
       local titan = require "titan"

@@ -1,4 +1,3 @@
-dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "support/core_stub.lua")
 local config = require "titan.config"
 local errors = require "titan.errors"
 local text = require "titan.text"

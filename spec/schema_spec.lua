@@ -1,4 +1,3 @@
-dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "./") .. "support/core_stub.lua")
 local errors = require "titan.errors"
 local schema = require "titan.schema"
 local text = require "titan.text"

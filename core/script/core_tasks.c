@@ -211,6 +211,23 @@ static int core_run(lua_State *L)
     return 1;
 }
 
+/* run_handles() -> whether it went well: the loop, until no handle of luv's keeps it alive any
+ * more. */
+static int core_run_handles(lua_State *L)
+{
+    struct runtime *rt = runtime_of(L);
+    struct run run = {.looping = true, .result = LUA_NOREF};
+
+    rt->owner = &run;
+    rt->uncaught = run_uncaught;
+    while (!run.uncaught && uv_run(rt->uv, UV_RUN_DEFAULT) != 0) {
+    }
+    rt->owner = NULL;
+    rt->uncaught = NULL;
+    lua_pushboolean(L, !run.uncaught);
+    return 1;
+}
+
 void core_add_tasks(lua_State *L)
 {
     static const luaL_Reg functions[] = {
@@ -221,6 +238,7 @@ void core_add_tasks(lua_State *L)
         {"interrupt", core_interrupt},
         {"current", core_current},
         {"run", core_run},
+        {"run_handles", core_run_handles},
         {NULL, NULL},
     };
 

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 #define CHUNK_LEN ((size_t)64 * 1024) /* and its alignment: from a block to its chunk by a mask */
-#define GRAIN 16
+#define GRAIN ((size_t)16)
 #define FINE_MAX 512   /* up to here a class every GRAIN, from here on four a doubling */
 #define SMALL_MAX 4096 /* larger blocks are malloc's */
 #define FINE_CLASSES (FINE_MAX / GRAIN)

@@ -35,7 +35,9 @@ static char **environment(void)
     copy = calloc(count + 2, sizeof *copy);
     if (copy != NULL) {
         copy[0] = (char *)ZYGOTE_BIND_NOW;
-        memcpy(copy + 1, environ, count * sizeof *copy);
+        for (size_t i = 0; i < count; i++) {
+            copy[i + 1] = environ[i];
+        }
     }
     return copy;
 }

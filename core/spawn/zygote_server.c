@@ -217,6 +217,8 @@ static void isolate(void)
 
 int zygote_begin(void)
 {
+    const char *bind_now;
+
     if (!started_by_titan()) {
         fprintf(stderr, "titan-zygote is started by libtitan, it is not a command of its own\n");
         return 2;
@@ -225,7 +227,8 @@ int zygote_begin(void)
      * worker exists yet, so dying with the manager is safe. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     isolate();
-    if (strcmp(getenv("LD_BIND_NOW") ? getenv("LD_BIND_NOW") : "", "titan") == 0) {
+    bind_now = getenv("LD_BIND_NOW");
+    if (bind_now != NULL && strcmp(bind_now, "titan") == 0) {
         unsetenv("LD_BIND_NOW");
     }
     return 0;

@@ -170,7 +170,8 @@ local function print_uncaught(err, traceback)
     not has_own and traceback and "\n" or "")
 end
 
---- `titan run FILE args...`. Modules are found beside the script first.
+--- `titan run FILE args...`. Modules are found beside the script first. When the program and its
+--- workers have ended, handles of luv that it has left open keep it running.
 ---@param file string
 ---@param ... string
 ---@return integer exit code
@@ -188,6 +189,8 @@ function run.script(file, ...)
   local ok, err, traceback = run_main(chunk, ...)
   if not ok then
     print_uncaught(err, traceback)
+  elseif not ended_by_signal then
+    ok = core.run_handles()
   end
   return ok and 0 or 1
 end
