@@ -293,10 +293,11 @@ void process_reap(struct process *p)
         return;
     }
     zygote_release(&p->manager->zygote, p->pid);
-    if (process_await_exit(p->pidfd, &info)) {
-        p->exit_known = true;
-        p->exit_signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
-        p->exit_code = info.si_code == CLD_EXITED ? info.si_status : -1;
+    p->exit_known = process_await_exit(p->pidfd, &info);
+    if (p->exit_known && info.si_code == CLD_EXITED) {
+        p->exit_code = info.si_status;
+    } else if (p->exit_known) {
+        p->exit_signal = info.si_status;
     }
     watch_close(&p->exit);
     p->pidfd = -1;

@@ -212,6 +212,13 @@ proc.titan = (os.getenv "TITAN_BUILD" or "build/asan") .. "/titan"
 local Program = {}
 Program.__index = Program
 
+-- A test that fails leaves nothing running.
+function Program:__gc()
+  if not self.exit and self.pid then
+    luv.kill(self.pid, "sigkill")
+  end
+end
+
 ---@param program spec.Program
 ---@param name string stdout or stderr
 local function listen(program, name)
