@@ -1,12 +1,15 @@
 #include "ops/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PATIENCE_MS 1000 /* for a reader that does not read */
 
 enum log_format log_format_for(int fd)
 {
@@ -149,17 +152,28 @@ bool log_format_line(struct buf *b, enum log_format format, const struct log_lin
     return format == LOG_JSON ? format_as_json(b, line) : format_as_text(b, line);
 }
 
-static bool write_all(int fd, const uint8_t *bytes, size_t len)
+/* Whether a write of PIPE_BUF bytes would not block, at the latest in `wait_ms`. */
+static bool takes_more(int fd, int wait_ms)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int ready;
 
+    do {
+        ready = poll(&p, 1, wait_ms);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+static bool write_all(int fd, const uint8_t *bytes, size_t len)
+{
     while (len > 0) {
-        ssize_t written = write(fd, bytes, len);
+        size_t piece = len < PIPE_BUF ? len : PIPE_BUF;
+        ssize_t written = takes_more(fd, PATIENCE_MS) ? write(fd, bytes, piece) : 0;
 
-        if (written >= 0) {
+        if (written > 0) {
             bytes += written;
             len -= (size_t)written;
-        } else if (errno != EINTR && (errno != EAGAIN || (poll(&p, 1, -1) < 0 && errno != EINTR))) {
+        } else if (written == 0 || (errno != EINTR && errno != EAGAIN)) {
             return false;
         }
     }
@@ -196,4 +210,28 @@ bool log_write(int fd, enum log_format format, const struct log_line *line)
 
     buf_free(&b);
     return ok;
+}
+
+void log_sink_write(struct log_sink *s, const struct log_line *line)
+{
+    if (s->format == LOG_NONE) {
+        return;
+    }
+    if (!takes_more(s->fd, s->dropped > 0 ? 0 : PATIENCE_MS)) {
+        s->dropped++;
+        return;
+    }
+    if (s->dropped > 0) {
+        struct log_line note = {.name = "titan", .pid = (int)getpid(), .time_ms = line->time_ms};
+        char text[96];
+
+        note.text = text;
+        note.is_stderr = true;
+        note.len = (size_t)snprintf(text, sizeof text,
+                                    "%llu lines were not printed here: nobody read", s->dropped);
+        s->dropped = 0;
+        (void)log_write(s->fd, s->format, &note);
+    }
+    /* A terminal or a pipe that takes nothing any more must not end the manager. */
+    (void)log_write(s->fd, s->format, line);
 }

@@ -25,7 +25,7 @@
 struct script_manager {
     struct manager manager;
     struct runtime *runtime;
-    enum log_format log_format;
+    struct log_sink log;
     int anchor; /* keeps the userdata while the manager is open; LUA_NOREF when it is not */
 };
 
@@ -142,14 +142,12 @@ static void on_line(void *ctx, struct process *p, bool is_stderr, const char *te
 {
     struct script_manager *sm = ctx;
 
-    /* A terminal or a pipe that takes nothing any more must not end the manager. */
-    (void)log_write(STDERR_FILENO, sm->log_format,
-                    &(struct log_line){.name = p->name,
-                                       .pid = (int)p->pid,
-                                       .is_stderr = is_stderr,
-                                       .text = text,
-                                       .len = len,
-                                       .time_ms = wall_ms()});
+    log_sink_write(&sm->log, &(struct log_line){.name = p->name,
+                                                .pid = (int)p->pid,
+                                                .is_stderr = is_stderr,
+                                                .text = text,
+                                                .len = len,
+                                                .time_ms = wall_ms()});
     emit(&(struct event){.sm = sm,
                          .process = p,
                          .kind = "line",
@@ -257,7 +255,8 @@ static int manager_open_lua(lua_State *L)
     memset(sm, 0, sizeof *sm);
     sm->runtime = rt;
     sm->anchor = LUA_NOREF;
-    sm->log_format = check_log_format(L, 3);
+    sm->log.fd = STDERR_FILENO;
+    sm->log.format = check_log_format(L, 3);
     lua_pushvalue(L, 4);
     lua_setiuservalue(L, -2, MANAGER_EVENT_FN);
     lua_newtable(L);

@@ -297,11 +297,61 @@ static void a_sigpipe_of_somebody_else_is_left_to_them(void **state)
 
 #define log_test(test) cmocka_unit_test_setup(test, set_up)
 
+/* Fills the pipe, so that nothing more goes in before somebody reads. */
+static void fill(int fd)
+{
+    char page[4096] = {0};
+    int flags = fcntl(fd, F_GETFL);
+
+    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    while (write(fd, page, sizeof page) > 0) {
+    }
+    fcntl(fd, F_SETFL, flags);
+}
+
+static size_t drain(int fd, char *to, size_t room)
+{
+    size_t len = 0;
+    ssize_t got;
+
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    while ((got = read(fd, to, room)) > 0) {
+        len = (size_t)got;
+    }
+    to[len] = '\0';
+    return len;
+}
+
+static void a_reader_that_does_not_read_costs_lines_and_is_told_how_many(void **state)
+{
+    static char read_back[65536 + 1];
+    struct log_line line = line_of("hello", 5);
+    int pair[2];
+    struct log_sink sink = {.format = LOG_TEXT};
+
+    (void)state;
+    assert_int_equal(pipe(pair), 0);
+    sink.fd = pair[1];
+    fill(pair[1]);
+    log_sink_write(&sink, &line);
+    log_sink_write(&sink, &line);
+    assert_int_equal(sink.dropped, 2);
+    drain(pair[0], read_back, sizeof read_back - 1);
+    log_sink_write(&sink, &line);
+    assert_int_equal(sink.dropped, 0);
+    drain(pair[0], read_back, sizeof read_back - 1);
+    assert_non_null(strstr(read_back, "2 lines were not printed here"));
+    assert_non_null(strstr(read_back, "hello"));
+    close(pair[0]);
+    close(pair[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         log_test(text_is_for_people_with_the_local_time_of_day),
         log_test(text_cannot_steer_a_terminal),
+        log_test(a_reader_that_does_not_read_costs_lines_and_is_told_how_many),
         log_test(json_is_one_object_a_line_with_the_time_in_utc),
         log_test(names_are_escaped_too),
         log_test(quotes_and_backslashes_are_escaped),
