@@ -11,7 +11,7 @@
 #define GRAIN ((size_t)16)
 #define FINE_MAX 512   /* up to here a class every GRAIN, from here on four a doubling */
 #define SMALL_MAX 4096 /* larger blocks are malloc's */
-#define FINE_CLASSES (FINE_MAX / GRAIN)
+#define FINE_CLASSES ((unsigned)(FINE_MAX / GRAIN))
 #define CLASSES (FINE_CLASSES + 4 * 3)
 
 /* At the start of each chunk. */
