@@ -126,16 +126,18 @@ end
 
 -- A worker of this manager -----------------------------------------------------------
 
----@param info { name: string, methods: table<string, integer|false>, names: string[] }
----@param name string
+--- Why a method cannot be called, on either side of the wire.
+---@param info { name: string?, methods: table<string, integer|false>, names: string[] } the
+--- process, its methods (false: private), the sorted names of the public ones
+---@param name string|integer a number that stands for none
 ---@return titan.Error
-local function no_such_method(info, name)
+function proxy.no_such_method(info, name)
   local fields = { process = info.name, method = name }
   if info.methods[name] == false then
     return errors.new("not_public", string.format("%s is private; declare it with public = true "
       .. "to call it from outside", name), fields)
   end
-  local nearest = core.suggest(name, info.names)
+  local nearest = type(name) == "string" and core.suggest(name, info.names)
   local known = #info.names > 0 and "it has " .. table.concat(info.names, ", ")
     or "it has no public methods"
   local hint = nearest and string.format("did you mean %s?", nearest) or known
@@ -158,7 +160,7 @@ function proxy.of_process(process, info, own, timeout)
     method = function(owner, name, deadline)
       local id = info.methods[name]
       if not id then
-        return refusal(no_such_method(info, name)), false
+        return refusal(proxy.no_such_method(info, name)), false
       end
       return core.process_method(process, owner, name, info.name, deadline, id)
     end,

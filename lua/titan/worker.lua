@@ -149,27 +149,6 @@ local function new_self(loaded, spec)
   return self
 end
 
----@param loaded titan.Class
----@param name string|integer
----@return titan.Error
-local function refusal(loaded, name)
-  local public = {}
-  for _, known in ipairs(loaded.method_names) do
-    if loaded.methods[known].public then
-      public[#public + 1] = known
-    end
-  end
-  if loaded.methods[name] then
-    return errors.new("not_public", string.format("%s is private; declare it with public = true "
-      .. "to call it from outside", name))
-  end
-  local nearest = type(name) == "string" and core.suggest(name, public)
-  local known = #public > 0 and "it has " .. table.concat(public, ", ")
-    or "it has no public methods"
-  return errors.new("method_not_found", string.format("there is no method %s; %s", name,
-    nearest and string.format("did you mean %s?", nearest) or known))
-end
-
 -- Publishes the public methods: their numbers are those of the wire.
 ---@param loaded titan.Class
 ---@param self table
@@ -190,7 +169,7 @@ local function serve(loaded, self, limits)
     methods = functions, names = names, by_name = by_name, self = self, limits = limits,
     handler = remote_error.pack,
     refuse = function(name)
-      return refusal(loaded, name)
+      return proxy.no_such_method({ methods = methods, names = names }, name)
     end,
     cancelled = errors.new("cancelled", "the caller no longer waits"),
   }
