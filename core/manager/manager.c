@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the queue for the zygote ---- */
 
@@ -204,6 +205,7 @@ int manager_open(struct manager *m, struct reactor *r, const struct wire_limits 
     m->limits = *limits;
     m->events = events;
     m->ctx = ctx;
+    m->random.state = now_ns() ^ random_mix((uint64_t)getpid());
     list_init(&m->processes);
     list_init(&m->pending);
     list_init(&m->ended);

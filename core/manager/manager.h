@@ -5,6 +5,7 @@
 #ifndef TITAN_MANAGER_MANAGER_H
 #define TITAN_MANAGER_MANAGER_H
 
+#include "base/random.h"
 #include "manager/process.h"
 #include "spawn/zygote.h"
 
@@ -17,6 +18,8 @@ struct manager_events {
     void (*declared)(void *ctx, struct process *p, struct span payload); /* then process_proceed */
     void (*ready)(void *ctx, struct process *p, struct span payload);
     void (*start_failed)(void *ctx, struct process *p, struct span payload); /* the guest's words */
+    /* It lives no more and is to be started again: in so many ms, or KEEP_HELD. */
+    void (*down)(void *ctx, struct process *p, int64_t wait_ms);
     void (*ended)(void *ctx, struct process *p);
     void (*line)(void *ctx, struct process *p, bool is_stderr, const char *text, size_t len);
     void (*forgotten)(void *ctx, struct process *p);
@@ -30,15 +33,16 @@ struct manager {
     void *ctx;
     struct wire_limits limits;
     struct zygote_client zygote;
-    struct list processes; /* that live, in order of their spawn */
+    struct list processes; /* that have not ended, in order of their spawn */
     struct list pending;   /* of these, those that wait for the zygote */
     struct list ended;
     unsigned ended_len;
     struct map by_id;
-    struct map by_name;  /* the living only */
+    struct map by_name;  /* of these */
     struct flusher turn; /* at its end: fork what waits, forget what ended long ago */
     uint64_t next_number;
     uint64_t next_tag;
+    struct random random;
     bool closing;
 };
 

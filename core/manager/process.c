@@ -34,6 +34,8 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
     p->alarm.fire = process_alarm_rang;
     p->startup_timeout_ms = spec->startup_timeout_ms;
     p->call_timeout_ms = spec->call_timeout_ms;
+    p->restart = spec->restart;
+    p->keeper = spec->keeper;
     p->start_wall_ms = wall_ms();
     p->started_ns = now_ns();
     return p;
@@ -42,6 +44,7 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
 void process_free(struct process *p)
 {
     status_unmap(&p->status);
+    restart_history_free(&p->restarts);
     buf_free(&p->spec);
     free(p);
 }
@@ -101,6 +104,9 @@ int process_callable(const struct process *p, struct failure *why)
     case PROCESS_FORKING:
     case PROCESS_STARTING:
         return fail(why, TITAN_E_WORKER_LOST, "the worker is not ready yet");
+    case PROCESS_DOWN:
+        return fail(why, TITAN_E_WORKER_LOST, "the worker is down and to be started again: %s",
+                    p->last_error.code != TITAN_OK ? p->last_error.message : "it was stopped");
     case PROCESS_ENDED:
         if (p->outcome == OUTCOME_STOPPED) {
             return fail(why, TITAN_E_DESTROYED, "the worker has been stopped");
@@ -135,7 +141,7 @@ const char *process_status_name(const struct process *p)
         [OUTCOME_CRASHED] = "crashed",
     };
 
-    return p->state == PROCESS_ENDED ? of_outcome[p->outcome] : of_state[p->state];
+    return p->state >= PROCESS_DOWN ? of_outcome[p->outcome] : of_state[p->state];
 }
 
 void process_proceed(struct process *p, struct span payload)

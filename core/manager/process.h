@@ -12,17 +12,21 @@
  *     CLOSING   it has closed its connection or failed to start: it should
  *               exit by itself in a moment                                    stopping
  *     KILLED    SIGKILL was sent to its group                                 stopping
+ *     DOWN      reaped, and to be started again: at the end of its backoff, or
+ *               when its keeper says so                   stopped, failed or crashed
  *     ENDED     reaped; nothing happens any more          stopped, failed or crashed
  *
  * Promises: an exit is counted once, however it was noticed. The group is killed while the leader
  * is still a zombie, so the number cannot have become somebody else's. Whatever the worker had
- * answered or printed before it died is delivered before `ended` is reported.
+ * answered or printed before it died is delivered before `down` or `ended` is reported. A restart
+ * is another life of the same process: its id, its name and who holds it stay.
  */
 #ifndef TITAN_MANAGER_PROCESS_H
 #define TITAN_MANAGER_PROCESS_H
 
 #include "base/map.h"
 #include "manager/output.h"
+#include "manager/restart.h"
 #include "rpc/peer.h"
 #include "spawn/zygote_protocol.h"
 #include "worker/status.h"
@@ -41,12 +45,29 @@ enum process_state {
     PROCESS_STOPPING,
     PROCESS_CLOSING,
     PROCESS_KILLED,
+    PROCESS_DOWN,
     PROCESS_ENDED,
     PROCESS_STATES
 };
 
 /* What an ended process ended as. */
 enum process_outcome { OUTCOME_NONE, OUTCOME_STOPPED, OUTCOME_FAILED, OUTCOME_CRASHED };
+
+struct process;
+
+/* Answers of a keeper, beside a time to wait in ms. */
+#define KEEP_NEVER (-1) /* it has ended for good */
+#define KEEP_HELD (-2)  /* it stays down until process_revive or process_stop */
+
+/* Who decides what follows when a process has gone down: a supervisor, a pool. Without one its own
+ * restart policy does. A keeper outlives its processes. */
+struct keeper {
+    /* It is reaped, in DOWN, and p->outcome says as what; calls under way end after this. Must not
+     * stop or revive this process itself. Returns ms, KEEP_HELD or KEEP_NEVER. */
+    int64_t (*down)(struct keeper *k, struct process *p);
+    void (*up)(struct keeper *k, struct process *p);    /* ready, the first time or again */
+    void (*ended)(struct keeper *k, struct process *p); /* for good; it may be forgotten soon */
+};
 
 struct process {
     struct manager *manager;
@@ -60,7 +81,13 @@ struct process {
     enum process_state state;
     enum process_outcome outcome;
     bool stop_asked;
-    bool was_ready;
+    bool was_ready; /* in this life */
+    bool has_lived; /* was ready in this life or one before */
+    unsigned restart_count;
+    unsigned numbering; /* of its public methods: another after a restart that changed it */
+    struct restart_policy restart;
+    struct restart_history restarts;
+    struct keeper *keeper;  /* or NULL */
     uint64_t tag;           /* of the fork asked for; another one after each try */
     unsigned zygote_number; /* which zygote was asked */
     struct buf spec;
@@ -72,7 +99,7 @@ struct process {
     struct status_page *status; /* stays mapped for reports */
     struct output out;
     struct output err;
-    struct timer alarm; /* the startup timeout, the stop deadline, or the grace of CLOSING */
+    struct timer alarm; /* the startup timeout, the stop deadline, CLOSING's grace, the backoff */
     uint32_t startup_timeout_ms;
     uint32_t call_timeout_ms;
     uint64_t start_wall_ms;
@@ -83,7 +110,7 @@ struct process {
     int exit_code;   /* -1: killed by a signal, or not known */
     int exit_signal; /* 0: none */
     struct failure last_error;
-    void *owner; /* the script's */
+    struct failure last_life_error; /* why there was a restart */
 };
 
 /* What process_spawn needs to know; everything is copied. */
@@ -92,6 +119,8 @@ struct process_spec {
     struct span spec; /* a MessagePack value for the worker's guest */
     uint32_t startup_timeout_ms;
     uint32_t call_timeout_ms; /* 0: calls have no deadline of their own */
+    struct restart_policy restart;
+    struct keeper *keeper; /* NULL: the policy decides */
 };
 
 /* Asks the worker to stop; it is killed after timeout_ms (0: at once). A later, sooner deadline
@@ -110,6 +139,9 @@ void process_blame(struct process *p, const char *why);
 
 /* Moves the end of the startup, counted from the spawn. */
 void process_set_startup_timeout(struct process *p, uint32_t timeout_ms);
+
+/* In DOWN: starts it again, in so many ms; any other state is left alone. */
+void process_revive(struct process *p, uint32_t wait_ms);
 
 /* Whether a call may be sent to it now; else the error that the caller gets. */
 int process_callable(const struct process *p, struct failure *why);

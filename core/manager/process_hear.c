@@ -59,6 +59,10 @@ static void hear_ready(struct process *p, struct span payload)
         process_dispatch(p, EVENT_READY);
         p->manager->events->ready(p->manager->ctx, p, payload);
         p->was_ready = p->last_error.code != TITAN_E_PROTOCOL_ERROR; /* and so is believed */
+        p->has_lived |= p->was_ready;
+        if (p->keeper != NULL && p->was_ready) {
+            p->keeper->up(p->keeper, p);
+        }
     }
 }
 

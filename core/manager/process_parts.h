@@ -27,6 +27,11 @@ void process_dispatch(struct process *p, enum process_event event);
 void process_enter_killed(struct process *p);
 void process_kill_group(struct process *p);
 
+/* process_end.c: the last transition of a life, from any state; the next life; no more of them. */
+void process_finish(struct process *p);
+void process_begin_again(struct process *p);
+void process_end_down(struct process *p);
+
 /* Takes the exit status of what has been killed or has ended; does nothing without one. */
 void process_reap(struct process *p);
 

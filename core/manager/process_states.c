@@ -73,8 +73,6 @@ static void ready(struct process *p)
     timer_disarm(p->manager->reactor, &p->alarm);
 }
 
-static void finish(struct process *p);
-
 static void startup_timed_out(struct process *p)
 {
     fail(&p->last_error, TITAN_E_STARTUP_TIMEOUT,
@@ -88,7 +86,7 @@ static void startup_timed_out(struct process *p)
 static void give_up_fork(struct process *p)
 {
     p->state = PROCESS_ABORTING;
-    finish(p);
+    process_finish(p);
 }
 
 static void note_no_fork(struct process *p)
@@ -107,7 +105,7 @@ static void fork_timed_out(struct process *p)
 static void queue_timed_out(struct process *p)
 {
     note_no_fork(p);
-    finish(p);
+    process_finish(p);
 }
 
 static void stop_timed_out(struct process *p)
@@ -163,10 +161,10 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
     [PROCESS_PENDING] =
         {
             [EVENT_FORKED] = ignore,
-            [EVENT_FORK_FAILED] = finish,
+            [EVENT_FORK_FAILED] = process_finish,
             [EVENT_READY] = ignore,
             [EVENT_START_FAILED] = ignore,
-            [EVENT_STOP] = finish,
+            [EVENT_STOP] = process_finish,
             [EVENT_ALARM] = queue_timed_out,
             [EVENT_LOST] = ignore,
             [EVENT_GARBAGE] = ignore,
@@ -175,7 +173,7 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
     [PROCESS_FORKING] =
         {
             [EVENT_FORKED] = started,
-            [EVENT_FORK_FAILED] = finish,
+            [EVENT_FORK_FAILED] = process_finish,
             [EVENT_READY] = ignore,
             [EVENT_START_FAILED] = ignore,
             [EVENT_STOP] = give_up_fork,
@@ -206,7 +204,7 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
             [EVENT_ALARM] = startup_timed_out,
             [EVENT_LOST] = enter_closing,
             [EVENT_GARBAGE] = process_enter_killed,
-            [EVENT_EXITED] = finish,
+            [EVENT_EXITED] = process_finish,
         },
     [PROCESS_RUNNING] =
         {
@@ -218,7 +216,7 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
             [EVENT_ALARM] = ignore,
             [EVENT_LOST] = enter_closing,
             [EVENT_GARBAGE] = process_enter_killed,
-            [EVENT_EXITED] = finish,
+            [EVENT_EXITED] = process_finish,
         },
     [PROCESS_STOPPING] =
         {
@@ -230,7 +228,7 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
             [EVENT_ALARM] = stop_timed_out,
             [EVENT_LOST] = ignore, /* finalizers may still run; the deadline stands */
             [EVENT_GARBAGE] = process_enter_killed,
-            [EVENT_EXITED] = finish,
+            [EVENT_EXITED] = process_finish,
         },
     [PROCESS_CLOSING] =
         {
@@ -242,7 +240,7 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
             [EVENT_ALARM] = closing_timed_out,
             [EVENT_LOST] = ignore,
             [EVENT_GARBAGE] = process_enter_killed,
-            [EVENT_EXITED] = finish,
+            [EVENT_EXITED] = process_finish,
         },
     [PROCESS_KILLED] =
         {
@@ -254,7 +252,19 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
             [EVENT_ALARM] = ignore,
             [EVENT_LOST] = ignore,
             [EVENT_GARBAGE] = ignore,
-            [EVENT_EXITED] = finish,
+            [EVENT_EXITED] = process_finish,
+        },
+    [PROCESS_DOWN] =
+        {
+            [EVENT_FORKED] = ignore,
+            [EVENT_FORK_FAILED] = ignore,
+            [EVENT_READY] = ignore,
+            [EVENT_START_FAILED] = ignore,
+            [EVENT_STOP] = process_end_down,
+            [EVENT_ALARM] = process_begin_again,
+            [EVENT_LOST] = ignore,
+            [EVENT_GARBAGE] = ignore,
+            [EVENT_EXITED] = ignore,
         },
     [PROCESS_ENDED] =
         {
@@ -270,125 +280,7 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
         },
 };
 
-/* ---- the end ---- */
-
-/* Waits for the end of a child that was killed or has ended. */
-bool process_await_exit(int pidfd, siginfo_t *info)
-{
-    int code;
-
-    fcntl(pidfd, F_SETFL, 0); /* libuv made it non-blocking, and so waitid: see pidfd_open(2) */
-    do {
-        code = waitid((idtype_t)P_PIDFD, (id_t)pidfd, info, WEXITED | __WALL);
-    } while (code < 0 && errno == EINTR);
-    return code == 0;
-}
-
-/* Takes the exit status. The zombie goes with it, and only then may its number be used again. */
-void process_reap(struct process *p)
-{
-    siginfo_t info = {0};
-
-    if (p->pidfd < 0) {
-        return;
-    }
-    zygote_release(&p->manager->zygote, p->pid);
-    p->exit_known = process_await_exit(p->pidfd, &info);
-    if (p->exit_known && info.si_code == CLD_EXITED) {
-        p->exit_code = info.si_status;
-    } else if (p->exit_known) {
-        p->exit_signal = info.si_status;
-    }
-    watch_close(&p->exit);
-    p->pidfd = -1;
-}
-
-/* What it had said before it died counts. The state stays what it was meanwhile. */
-static void hear_out(struct process *p)
-{
-    if (p->control.channel != NULL) {
-        channel_drain(p->control.channel);
-    }
-    if (p->data.channel != NULL) {
-        channel_drain(p->data.channel);
-    }
-    output_finish(&p->out);
-    output_finish(&p->err);
-}
-
-/* An exit nobody asked for is a crash, unless it is clean and cost no call. */
-static enum process_outcome outcome_of(const struct process *p)
-{
-    bool clean = p->exit_known && p->exit_code == 0 && p->last_error.code == TITAN_OK &&
-                 p->data.outstanding == 0;
-
-    if (p->stop_asked) {
-        return OUTCOME_STOPPED;
-    }
-    if (!p->was_ready) {
-        return OUTCOME_FAILED;
-    }
-    return clean ? OUTCOME_STOPPED : OUTCOME_CRASHED;
-}
-
-/* The error of the calls that were under way. */
-static void lost_calls(const struct process *p, struct failure *why)
-{
-    char how[96];
-
-    process_describe_exit(p, how, sizeof how);
-    if (p->last_error.code == TITAN_E_PROTOCOL_ERROR) {
-        *why = p->last_error;
-    } else {
-        fail(why, TITAN_E_WORKER_LOST, "the worker %s in the middle of this call",
-             p->last_error.code == TITAN_E_WORKER_LOST ? p->last_error.message : how);
-    }
-}
-
-void process_close_connections(struct process *p, const struct failure *why)
-{
-    peer_close(&p->data, why);
-    peer_close(&p->control, why);
-    manager_relays_drop(p);
-}
-
-static void note_error(struct process *p)
-{
-    char how[96];
-
-    if (p->outcome == OUTCOME_STOPPED || p->last_error.code != TITAN_OK) {
-        return;
-    }
-    process_describe_exit(p, how, sizeof how);
-    if (p->outcome == OUTCOME_FAILED) {
-        fail(&p->last_error, TITAN_E_SPAWN_FAILED, "%s before it was ready", how);
-    } else {
-        fail(&p->last_error, TITAN_E_WORKER_LOST, "%s", how);
-    }
-}
-
-/* The last transition, from any state. */
-static void finish(struct process *p)
-{
-    struct failure why;
-
-    process_kill_group(p);
-    hear_out(p);
-    if (p->state == PROCESS_ENDED) {
-        return; /* an answer's receiver has closed the manager */
-    }
-    process_reap(p);
-    timer_disarm(p->manager->reactor, &p->alarm);
-    p->state = PROCESS_ENDED;
-    p->ended_ns = now_ns();
-    p->end_wall_ms = wall_ms();
-    p->outcome = outcome_of(p);
-    lost_calls(p, &why);
-    note_error(p);
-    manager_process_ended(p->manager, p);
-    /* Last: who waited for an answer finds everything settled. */
-    process_close_connections(p, &why);
-}
+/* ---- where events come from ---- */
 
 void process_exit_seen(void *ctx, int events)
 {

@@ -1,38 +1,13 @@
 /* The manager and its processes, as Lua functions. lua/titan/manager.lua makes objects of them. */
-#include <errno.h>
 #include <lauxlib.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "manager/manager.h"
-#include "ops/log.h"
-#include "script/call.h"
 #include "script/core.h"
-#include "script/process_info.h"
+#include "script/core_manager.h"
 #include "script/task.h"
 #include "script/value.h"
-
-#define MANAGER_TYPE "titan.core.manager"
-#define PROCESS_TYPE "titan.core.process"
-
-/* The user value of a manager: the function that hears its events, and every process by its
- * address. */
-#define MANAGER_EVENT_FN 1
-#define MANAGER_PROCESSES 2
-
-struct script_manager {
-    struct manager manager;
-    struct runtime *runtime;
-    struct log_sink log;
-    int anchor; /* keeps the userdata while the manager is open; LUA_NOREF when it is not */
-};
-
-/* What a Lua program holds of a process. */
-struct script_process {
-    struct process *process; /* NULL once forgotten */
-};
 
 /* ---- from C to the manager's event function ---- */
 
@@ -43,8 +18,7 @@ static int event_failed(lua_State *L)
     return 1;
 }
 
-/* Pushes the userdata of a process, made on first sight. */
-static void push_process(lua_State *L, struct script_manager *sm, struct process *p)
+void core_push_process(lua_State *L, struct script_manager *sm, struct process *p)
 {
     struct script_process *sp;
 
@@ -70,6 +44,7 @@ struct event {
     const char *kind;
     struct span payload; /* decoded, when there */
     struct span text;    /* a string, when there */
+    int64_t wait_ms;     /* of "down" */
     const char *stream;
 };
 
@@ -81,12 +56,14 @@ static int run_event(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, e->sm->anchor);
     lua_getiuservalue(L, -1, MANAGER_EVENT_FN);
     lua_pushstring(L, e->kind);
-    push_process(L, e->sm, e->process);
+    core_push_process(L, e->sm, e->process);
     if (e->payload.at != NULL) {
         if (value_decode(L, e->payload, e->process->control.limits.nesting, &why) < 0) {
             process_blame(e->process, why.message);
             return 0;
         }
+    } else if (e->text.at == NULL) {
+        lua_pushinteger(L, e->wait_ms);
     } else {
         lua_pushlstring(L, (const char *)e->text.at, e->text.len);
     }
@@ -133,6 +110,11 @@ static void on_start_failed(void *ctx, struct process *p, struct span payload)
     emit(&(struct event){.sm = ctx, .process = p, .kind = "start_failed", .payload = payload});
 }
 
+static void on_down(void *ctx, struct process *p, int64_t wait_ms)
+{
+    emit(&(struct event){.sm = ctx, .process = p, .kind = "down", .wait_ms = wait_ms});
+}
+
 static void on_ended(void *ctx, struct process *p)
 {
     emit(&(struct event){.sm = ctx, .process = p, .kind = "ended"});
@@ -160,7 +142,7 @@ static int forget(lua_State *L)
     const struct event *e = lua_touserdata(L, 1);
     struct script_process *sp;
 
-    push_process(L, e->sm, e->process);
+    core_push_process(L, e->sm, e->process);
     sp = lua_touserdata(L, -1);
     sp->process = NULL;
     lua_rawgeti(L, LUA_REGISTRYINDEX, e->sm->anchor);
@@ -194,7 +176,7 @@ static void on_closed(void *ctx)
 
 /* ---- the manager ---- */
 
-static struct script_manager *check_manager(lua_State *L)
+struct script_manager *core_check_manager(lua_State *L)
 {
     struct script_manager *sm = luaL_checkudata(L, 1, MANAGER_TYPE);
 
@@ -205,7 +187,7 @@ static struct script_manager *check_manager(lua_State *L)
     return sm;
 }
 
-static uint32_t field_uint(lua_State *L, int table, const char *name)
+uint32_t core_field_uint(lua_State *L, int table, const char *name)
 {
     lua_Integer v;
 
@@ -224,8 +206,7 @@ static enum log_format check_log_format(lua_State *L, int index)
     return which == 3 ? log_format_for(STDERR_FILENO) : formats[which];
 }
 
-/* What Titan tells its own processes is not for the limits of the config to refuse. */
-static int encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
+int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
 {
     const struct wire_limits limits = WIRE_LIMITS_DEFAULT;
 
@@ -235,9 +216,10 @@ static int encode_own(lua_State *L, int index, struct buf *b, struct failure *wh
 /* manager_open(boot, limits, log_format, on_event) -> manager */
 static int manager_open_lua(lua_State *L)
 {
-    static const struct manager_events events = {on_forked,       on_declared, on_ready,
-                                                 on_start_failed, on_ended,    on_line,
-                                                 on_forgotten,    on_closed};
+    static const struct manager_events events = {
+        on_forked, on_declared, on_ready,     on_start_failed, on_down,
+        on_ended,  on_line,     on_forgotten, on_closed,
+    };
     struct runtime *rt = runtime_of(L);
     struct wire_limits limits = WIRE_LIMITS_DEFAULT;
     struct script_manager *sm;
@@ -247,9 +229,9 @@ static int manager_open_lua(lua_State *L)
 
     luaL_checktype(L, 2, LUA_TTABLE);
     luaL_checktype(L, 4, LUA_TFUNCTION);
-    limits.frame = field_uint(L, 2, "frame");
-    limits.nesting = field_uint(L, 2, "nesting");
-    limits.outstanding = field_uint(L, 2, "outstanding");
+    limits.frame = core_field_uint(L, 2, "frame");
+    limits.nesting = core_field_uint(L, 2, "nesting");
+    limits.outstanding = core_field_uint(L, 2, "outstanding");
     runtime_reactor(rt);
     sm = lua_newuserdatauv(L, sizeof *sm, 2);
     memset(sm, 0, sizeof *sm);
@@ -262,7 +244,7 @@ static int manager_open_lua(lua_State *L)
     lua_newtable(L);
     lua_setiuservalue(L, -2, MANAGER_PROCESSES);
     luaL_setmetatable(L, MANAGER_TYPE);
-    code = encode_own(L, 1, &boot, &why);
+    code = core_encode_own(L, 1, &boot, &why);
     if (code == TITAN_OK) {
         code = manager_open(&sm->manager, &rt->reactor, &limits,
                             (struct span){buf_front(&boot), buf_len(&boot)}, &events, sm, &why);
@@ -299,17 +281,53 @@ static int manager_gc(lua_State *L)
     return 0;
 }
 
-/* manager_spawn(manager, name, spec, startup_timeout, call_timeout) -> process */
+static double field_number(lua_State *L, int table, const char *name)
+{
+    double v;
+
+    lua_getfield(L, table, name);
+    v = luaL_checknumber(L, -1);
+    lua_pop(L, 1);
+    return v;
+}
+
+struct restart_policy core_check_policy(lua_State *L, int index)
+{
+    static const char *const backoffs[] = {"exponential", "linear", "fixed", NULL};
+    struct restart_policy policy = {.enabled = false};
+    int backoff;
+
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_getfield(L, index, "enabled");
+    policy.enabled = lua_toboolean(L, -1);
+    policy.max_restarts = core_field_uint(L, index, "max_restarts");
+    policy.window_ms = core_field_uint(L, index, "window");
+    policy.delay_ms = core_field_uint(L, index, "delay");
+    lua_getfield(L, index, "backoff");
+    backoff = lua_gettop(L);
+    luaL_checktype(L, backoff, LUA_TTABLE);
+    policy.initial_ms = core_field_uint(L, backoff, "initial");
+    policy.max_ms = core_field_uint(L, backoff, "max");
+    policy.factor = field_number(L, backoff, "factor");
+    policy.jitter = field_number(L, backoff, "jitter");
+    lua_getfield(L, backoff, "type");
+    policy.backoff = (enum backoff)luaL_checkoption(L, -1, NULL, backoffs);
+    lua_pop(L, 3);
+    return policy;
+}
+
+/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy) -> process */
 static int manager_spawn_lua(lua_State *L)
 {
-    struct script_manager *sm = check_manager(L);
+    struct script_manager *sm = core_check_manager(L);
     struct process_spec spec = {.name = luaL_checkstring(L, 2),
                                 .startup_timeout_ms = (uint32_t)luaL_checkinteger(L, 4),
-                                .call_timeout_ms = (uint32_t)luaL_checkinteger(L, 5)};
+                                .call_timeout_ms = (uint32_t)luaL_checkinteger(L, 5),
+                                .restart = core_check_policy(L, 6)};
     struct buf b = {0};
     struct process *p = NULL;
     struct failure why;
-    int code = encode_own(L, 3, &b, &why);
+    int code = core_encode_own(L, 3, &b, &why);
 
     if (code == TITAN_OK) {
         spec.spec = (struct span){buf_front(&b), buf_len(&b)};
@@ -319,14 +337,14 @@ static int manager_spawn_lua(lua_State *L)
     if (code < 0) {
         return script_raise(L, &why);
     }
-    push_process(L, sm, p);
+    core_push_process(L, sm, p);
     return 1;
 }
 
 /* manager_find(manager, id or name) -> process or nil */
 static int manager_find_lua(lua_State *L)
 {
-    struct script_manager *sm = check_manager(L);
+    struct script_manager *sm = core_check_manager(L);
     size_t len;
     const char *key = luaL_checklstring(L, 2, &len);
     struct process *p = manager_find_id(&sm->manager, key, len);
@@ -337,7 +355,7 @@ static int manager_find_lua(lua_State *L)
     if (p == NULL) {
         lua_pushnil(L);
     } else {
-        push_process(L, sm, p);
+        core_push_process(L, sm, p);
     }
     return 1;
 }
@@ -345,7 +363,7 @@ static int manager_find_lua(lua_State *L)
 static void push_list(lua_State *L, struct script_manager *sm, const struct list *head, int table)
 {
     for (const struct list *l = head->next; l != head; l = l->next) {
-        push_process(L, sm, list_entry(l, struct process, link));
+        core_push_process(L, sm, list_entry(l, struct process, link));
         lua_rawseti(L, table, (lua_Integer)lua_rawlen(L, table) + 1);
     }
 }
@@ -353,7 +371,7 @@ static void push_list(lua_State *L, struct script_manager *sm, const struct list
 /* manager_processes(manager) -> those that ended (the latest of them), then those that live */
 static int manager_processes_lua(lua_State *L)
 {
-    struct script_manager *sm = check_manager(L);
+    struct script_manager *sm = core_check_manager(L);
 
     lua_newtable(L);
     push_list(L, sm, &sm->manager.ended, lua_gettop(L));
@@ -364,182 +382,13 @@ static int manager_processes_lua(lua_State *L)
 /* manager_zygote_pid(manager) -> pid or nil */
 static int manager_zygote_pid_lua(lua_State *L)
 {
-    struct script_manager *sm = check_manager(L);
+    struct script_manager *sm = core_check_manager(L);
 
     if (sm->manager.zygote.state == ZYGOTE_IS_DOWN) {
         lua_pushnil(L);
     } else {
         lua_pushinteger(L, sm->manager.zygote.pid);
     }
-    return 1;
-}
-
-/* ---- a process ---- */
-
-static struct process *check_process(lua_State *L)
-{
-    struct script_process *sp = luaL_checkudata(L, 1, PROCESS_TYPE);
-
-    return sp->process;
-}
-
-/* process_info(process) -> a table, or nil when it ended too long ago */
-static int process_info_lua(lua_State *L)
-{
-    struct process *p = check_process(L);
-
-    if (p == NULL) {
-        lua_pushnil(L);
-    } else {
-        process_info_push(L, p);
-    }
-    return 1;
-}
-
-/* process_state(process) -> status, whether it has ended */
-static int process_state_lua(lua_State *L)
-{
-    struct process *p = check_process(L);
-
-    lua_pushstring(L, p ? process_status_name(p) : "stopped");
-    lua_pushboolean(L, p == NULL || p->state == PROCESS_ENDED);
-    return 2;
-}
-
-/* process_stop(process, timeout_ms) */
-static int process_stop_lua(lua_State *L)
-{
-    struct process *p = check_process(L);
-
-    if (p != NULL) {
-        process_stop(p, (uint32_t)luaL_checkinteger(L, 2));
-    }
-    return 0;
-}
-
-/* process_kill(process, signal) -> true, or nil and why not */
-static int process_kill_lua(lua_State *L)
-{
-    struct process *p = check_process(L);
-    int code = p ? process_kill(p, (int)luaL_checkinteger(L, 2)) : -ESRCH;
-
-    if (code == 0) {
-        lua_pushboolean(L, 1);
-        return 1;
-    }
-    lua_pushnil(L);
-    lua_pushstring(L, strerror(-code));
-    return 2;
-}
-
-/* process_proceed(process, payload) or process_refuse(process, why): after "declared" */
-static int process_proceed_lua(lua_State *L)
-{
-    struct process *p = check_process(L);
-    struct buf b = {0};
-    struct failure why;
-    int code = encode_own(L, 2, &b, &why);
-
-    if (p != NULL && code == TITAN_OK) {
-        process_proceed(p, (struct span){buf_front(&b), buf_len(&b)});
-    }
-    buf_free(&b);
-    return code == TITAN_OK ? 0 : script_raise(L, &why);
-}
-
-static int process_refuse_lua(lua_State *L)
-{
-    struct process *p = check_process(L);
-    struct failure why;
-
-    if (p != NULL) {
-        fail(&why, TITAN_E_SPAWN_FAILED, "%s", luaL_checkstring(L, 2));
-        process_refuse(p, &why);
-    }
-    return 0;
-}
-
-/* process_blame(process, why): in "declared" or "ready", what it said makes no sense */
-static int process_blame_lua(lua_State *L)
-{
-    struct process *p = check_process(L);
-
-    if (p != NULL) {
-        process_blame(p, luaL_checkstring(L, 2));
-    }
-    return 0;
-}
-
-/* process_set_startup_timeout(process, ms) */
-static int process_set_startup_timeout_lua(lua_State *L)
-{
-    struct process *p = check_process(L);
-
-    if (p != NULL) {
-        process_set_startup_timeout(p, (uint32_t)luaL_checkinteger(L, 2));
-    }
-    return 0;
-}
-
-/* process_rename(process, name): one that no living process has */
-static int process_rename_lua(lua_State *L)
-{
-    struct process *p = check_process(L);
-
-    if (p != NULL && p->state != PROCESS_ENDED &&
-        !manager_rename(p->manager, p, luaL_checkstring(L, 2))) {
-        return luaL_error(L, "titan: out of memory");
-    }
-    return 0;
-}
-
-static int process_call(lua_State *L)
-{
-    struct script_process *sp = lua_touserdata(L, lua_upvalueindex(CALL_TARGET));
-    struct failure why;
-
-    call_check_self(L);
-    if (sp->process == NULL) {
-        fail(&why, TITAN_E_DESTROYED, "the worker has been stopped");
-        return call_raise(L, &why);
-    }
-    if (process_callable(sp->process, &why) < 0) {
-        return call_raise(L, &why);
-    }
-    return call_send(L, &sp->process->data, NULL);
-}
-
-/* process_method(process, proxy, method, process_name, timeout_ms, method_id) -> function */
-static int process_method_lua(lua_State *L)
-{
-    (void)check_process(L);
-    lua_settop(L, CALL_UPVALUES);
-    lua_pushcclosure(L, process_call, CALL_UPVALUES);
-    return 1;
-}
-
-/* signal_number(name or number) -> number or nil: "SIGTERM" and "TERM" are the same. */
-static int signal_number(lua_State *L)
-{
-    const char *name;
-
-    if (lua_isinteger(L, 1)) {
-        lua_Integer n = lua_tointeger(L, 1);
-
-        n > 0 && n < NSIG ? lua_pushinteger(L, n) : lua_pushnil(L);
-        return 1;
-    }
-    name = luaL_checkstring(L, 1);
-    name += strncmp(name, "SIG", 3) == 0 ? 3 : 0;
-    for (int i = 1; i < NSIG; i++) {
-        const char *known = sigabbrev_np(i);
-
-        if (known != NULL && strcmp(known, name) == 0) {
-            lua_pushinteger(L, i);
-            return 1;
-        }
-    }
-    lua_pushnil(L);
     return 1;
 }
 
@@ -552,24 +401,13 @@ void core_add_manager(lua_State *L)
         {"manager_find", manager_find_lua},
         {"manager_processes", manager_processes_lua},
         {"manager_zygote_pid", manager_zygote_pid_lua},
-        {"process_info", process_info_lua},
-        {"process_state", process_state_lua},
-        {"process_stop", process_stop_lua},
-        {"process_kill", process_kill_lua},
-        {"process_method", process_method_lua},
-        {"process_proceed", process_proceed_lua},
-        {"process_refuse", process_refuse_lua},
-        {"process_blame", process_blame_lua},
-        {"process_set_startup_timeout", process_set_startup_timeout_lua},
-        {"process_rename", process_rename_lua},
-        {"signal_number", signal_number},
         {NULL, NULL},
     };
 
     luaL_newmetatable(L, MANAGER_TYPE);
     lua_pushcfunction(L, manager_gc);
     lua_setfield(L, -2, "__gc");
-    luaL_newmetatable(L, PROCESS_TYPE);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
+    core_add_process(L);
 }

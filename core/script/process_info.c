@@ -98,7 +98,7 @@ static void set_last_error(lua_State *L, const struct failure *f)
 
 void process_info_push(lua_State *L, const struct process *p)
 {
-    uint64_t now = p->state == PROCESS_ENDED ? p->ended_ns : now_ns();
+    uint64_t now = p->ended_ns > 0 ? p->ended_ns : now_ns();
 
     luaL_checkstack(L, 8, NULL);
     lua_createtable(L, 0, 20);
@@ -115,11 +115,11 @@ void process_info_push(lua_State *L, const struct process *p)
         set_integer(L, "end_time", p->end_wall_ms);
     }
     set_ms(L, "uptime", p->started_ns, now);
-    set_integer(L, "restart_count", 0);
-    if (p->state == PROCESS_ENDED) {
+    set_integer(L, "restart_count", p->restart_count);
+    if (p->ended_ns > 0) {
         set_exit(L, p);
     }
-    set_last_error(L, &p->last_error);
+    set_last_error(L, p->last_error.code != TITAN_OK ? &p->last_error : &p->last_life_error);
     lua_pushlstring(L, p->out.tail, p->out.tail_len);
     lua_setfield(L, -2, "stdout_tail");
     lua_pushlstring(L, p->err.tail, p->err.tail_len);

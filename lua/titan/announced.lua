@@ -32,6 +32,7 @@ local schemas = {
     fields = {
       version = { kind = "string" },
       description = { kind = "string" },
+      restart_policy = shared.fields.restart_policy,
       methods = {
         kind = "map", required = true, key = { kind = "string" },
         value = {

@@ -25,6 +25,7 @@ local class = {}
 ---@field env table<string, string|false>
 ---@field cwd? string
 ---@field startup_timeout? integer ms
+---@field restart_policy? table what it says, over what the config says
 
 ---@type table<string, titan.Schema>
 local declaration_fields = {
@@ -112,6 +113,7 @@ function class.process(declaration, level)
     env = checked.env,
     cwd = checked.cwd,
     startup_timeout = checked.startup_timeout,
+    restart_policy = checked.restart_policy,
   }, metatable)
 end
 

@@ -6,6 +6,7 @@
 -- harmless and therefore accepted; asking for anything else is refused, since it would
 -- be ignored in silence.
 
+local restarts = require "titan.config.restarts"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
 
@@ -40,25 +41,7 @@ local manager_fields = {
   },
 }
 
-manager_fields.restart_policy = {
-  kind = "table", pending = "restarts", doc = "what happens after a crash",
-  fields = {
-    enabled = { kind = "boolean", default = true },
-    max_restarts = { kind = "integer", min = 0, default = 3, doc = "inside one window" },
-    window = { kind = "duration", min = 1, default = 60000 },
-    delay = { kind = "duration", default = 1000, doc = "before the first restart" },
-    backoff = {
-      kind = "table", doc = "how the delay grows with the restarts inside the window",
-      fields = {
-        type = { kind = "enum", values = { "exponential" }, default = "exponential" },
-        initial = { kind = "duration", default = 1000 },
-        max = { kind = "duration", default = 30000 },
-        factor = { kind = "number", min = 1, default = 2 },
-        jitter = { kind = "number", min = 0, max = 1, default = 0.1, doc = "share of the delay" },
-      },
-    },
-  },
-}
+manager_fields.restart_policy = restarts.complete
 
 manager_fields.resources = {
   kind = "table", doc = "what one process may use",
@@ -161,7 +144,7 @@ local spawn_schema = { kind = "table", fields = spawn_fields }
 ---@field transport "unix"
 ---@field host string
 ---@field preload string[]
----@field restart_policy table
+---@field restart_policy titan.RestartPolicy
 ---@field resources { max_memory: integer, max_cpu: number, timeout: integer|false }
 ---@field monitoring table
 ---@field testing table
@@ -184,6 +167,7 @@ local spawn_schema = { kind = "table", fields = spawn_fields }
 ---@field dependencies titan.Dependency[] sorted by alias
 ---@field timeout? integer|false
 ---@field shutdown_timeout? integer
+---@field restart_policy? table what it says, over what the class and the config say
 ---@field isolation "process"
 ---@field transport "unix"
 

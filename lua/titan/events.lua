@@ -16,10 +16,10 @@ Events.__index = Events
 
 -- The events that happen in this version, and those that come with later features.
 local KNOWN <const> = {
-  "process:spawn", "process:ready", "process:crash", "process:stop", "log",
+  "process:spawn", "process:ready", "process:crash", "process:restart", "process:stop",
+  "log",
 }
 local PENDING <const> = {
-  ["process:restart"] = "restarts",
   ["pool:scale"] = "pools",
   ["health:change"] = "health checks",
   ["health:critical"] = "health checks",

@@ -40,6 +40,10 @@ end
 ---@field ended titan.Future settled when it has ended
 ---@field finish fun(ok: boolean, ...)
 ---@field proxy? table
+---@field info? titan.ProxyInfo what the proxy knows of the process
+---@field down_as? string its status while it is down and to be started again
+---@field renamed? boolean whether its class has given it a name
+---@field policy_of_class? fun(policy: table?): titan.RestartPolicy while the class is not known here
 ---@field version? string
 ---@field start_error? table what the worker said of why it could not start
 ---@field dependencies titan.Dependency[] of the spawn and of the class

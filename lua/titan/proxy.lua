@@ -145,7 +145,22 @@ function proxy.no_such_method(info, name)
     fields)
 end
 
---- What a proxy needs of a process of this manager.
+--- The names of the public methods, sorted.
+---@param methods table<string, integer|false>
+---@return string[]
+function proxy.public_names(methods)
+  local names = {}
+  for name, id in pairs(methods) do
+    if id then
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+--- What a proxy needs of a process of this manager. `info` is read at each use: a restart may
+--- change what it says.
 ---@param process userdata
 ---@param info { name: string, methods: table<string, integer|false>, names: string[] }
 ---@param own table<string, function>

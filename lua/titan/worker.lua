@@ -191,7 +191,7 @@ local function run_start(spec)
   local methods = serve(loaded, self, spec.limits)
   core.worker_ready {
     version = loaded.version, description = loaded.description,
-    methods = methods,
+    methods = methods, restart_policy = loaded.restart_policy,
   }
 end
 

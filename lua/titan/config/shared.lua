@@ -1,6 +1,8 @@
 --- The keys that mean the same in the manager's config, in the options of `pm:spawn`
 --- and in class declarations.
 
+local restarts = require "titan.config.restarts"
+
 local shared = {}
 
 ---@class titan.Dependency
@@ -115,7 +117,7 @@ shared.fields = {
     allowed = "a list of service names or a table of alias = service name",
     doc = "services that must be running before this process starts",
   },
-  restart_policy = { kind = "any", pending = "restarts" },
+  restart_policy = restarts.partial,
   resources = { kind = "any", pending = "resource limits" },
   memory = { kind = "any", pending = "memory limits" },
   health = { kind = "any", pending = "health checks" },

@@ -5,6 +5,7 @@ local announced = require "titan.announced"
 local core = require "titan.core"
 local crash = require "titan.crash"
 local errors = require "titan.errors"
+local proxy = require "titan.proxy"
 local tasks = require "titan.tasks"
 
 local heard = {}
@@ -46,6 +47,18 @@ local function tell_crash(self, info)
   self.events:emit("process:crash", crash.report(info, err))
 end
 
+-- It lives no more, for now or for good.
+---@param self titan.Manager
+---@param service titan.Service
+---@param info table
+local function tell_end(self, service, info)
+  if info.status == "crashed" or info.status == "failed" and info.restart_count > 0 then
+    tell_crash(self, info)
+  elseif info.status == "stopped" and self.events:heard "process:stop" then
+    self.events:emit("process:stop", self:_info(service))
+  end
+end
+
 function heard.spawn(self, service)
   if self.events:heard "process:spawn" then
     self.events:emit("process:spawn", self:_info(service))
@@ -61,13 +74,15 @@ function heard.declared(self, service, said)
   if declared.startup_timeout and not service.options.startup_given then
     core.process_set_startup_timeout(service.process, declared.startup_timeout)
   end
-  if declared.name then
+  if declared.name and not service.renamed then
+    service.renamed = true
     self.class_names[service.target.file] = declared.name
     service.name = self:_free_name(declared.name, service.process)
     core.process_rename(service.process, service.name)
   end
   local dependencies = declared.dependencies
-  table.move(dependencies, 1, #dependencies, #service.dependencies + 1, service.dependencies)
+  service.dependencies = table.move(dependencies, 1, #dependencies,
+    #service.options.dependencies + 1, { table.unpack(service.options.dependencies) })
   tasks.go(function()
     local ok, err = pcall(self._await_dependencies, self, service.name, dependencies, service)
     if ok then
@@ -78,16 +93,45 @@ function heard.declared(self, service, said)
   end)
 end
 
+-- After a restart the class may be another: its file may have changed.
+---@param service titan.Service
+---@param methods table<string, integer|false>
+local function renumber(service, methods)
+  local known, changed = service.info.methods, false
+  for _, names in ipairs { known, methods } do
+    for name in pairs(names) do
+      changed = changed or known[name] ~= methods[name]
+    end
+  end
+  if changed then
+    core.process_renumbered(service.process)
+    service.info.methods, service.info.names = methods, proxy.public_names(methods)
+  end
+end
+
 function heard.ready(self, service, said)
   local info, why = announced.check("ready", said)
   if not info then
     return core.process_blame(service.process, why)
   end
   service.version = info.version
-  service.proxy = self:_new_proxy(service, info.methods)
+  service.down_as = nil
+  if service.policy_of_class then
+    core.process_set_restart_policy(service.process, service.policy_of_class(info.restart_policy))
+  end
+  if service.proxy then
+    renumber(service, info.methods)
+  else
+    self:_new_proxy(service, info.methods)
+  end
   service.finish_start(true)
-  if self.events:heard "process:ready" then
-    self.events:emit("process:ready", self:_info(service))
+  local emits = self.events
+  if emits:heard "process:ready" or emits:heard "process:restart" then
+    local known = self:_info(service)
+    emits:emit("process:ready", known)
+    if known.restart_count > 0 then
+      emits:emit("process:restart", known)
+    end
   end
 end
 
@@ -96,12 +140,17 @@ function heard.start_failed(_, service, said)
   return type(service.start_error.message) == "string" and service.start_error.message or nil
 end
 
+-- It comes again: whoever has its proxy keeps it.
+function heard.down(self, service)
+  local info = core.process_info(service.process)
+  service.down_as = info.status
+  tell_end(self, service, info)
+end
+
 function heard.ended(self, service)
   local info = core.process_info(service.process)
-  if info.status == "crashed" then
-    tell_crash(self, info)
-  elseif info.status == "stopped" and self.events:heard "process:stop" then
-    self.events:emit("process:stop", self:_info(service))
+  if service.down_as ~= info.status then
+    tell_end(self, service, info)
   end
   service.finish_start(false, start_error(service, info))
   service.started:ignore()

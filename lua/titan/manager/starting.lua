@@ -6,6 +6,7 @@ local core = require "titan.core"
 local errors = require "titan.errors"
 local locate = require "titan.locate"
 local proxy = require "titan.proxy"
+local restarts = require "titan.config.restarts"
 local tasks = require "titan.tasks"
 local text = require "titan.text"
 
@@ -83,35 +84,27 @@ end
 
 ---@param service titan.Service
 ---@param methods table<string, integer|false>
----@return table
 function Manager:_new_proxy(service, methods)
-  local names = {}
-  for name, id in pairs(methods) do
-    if id then
-      names[#names + 1] = name
-    end
-  end
-  table.sort(names)
+  service.info = { name = service.name, methods = methods, names = proxy.public_names(methods) }
   local id = core.process_info(service.process).id
   local timeout = service.options.timeout
   if timeout == nil then
     timeout = self.config.resources.timeout
   end
-  return proxy.new(proxy.of_process(service.process,
-    { name = service.name, methods = methods, names = names }, {
-      __id = function()
-        return id
-      end,
-      __destroy = function()
-        return self:stop_process(id)
-      end,
-      __metrics = function()
-        errors.raise("invalid_config", text.not_built "metrics")
-      end,
-      __health = function()
-        errors.raise("invalid_config", text.not_built "health checks")
-      end,
-    }, timeout or 0))
+  service.proxy = proxy.new(proxy.of_process(service.process, service.info, {
+    __id = function()
+      return id
+    end,
+    __destroy = function()
+      return self:stop_process(id)
+    end,
+    __metrics = function()
+      errors.raise("invalid_config", text.not_built "metrics")
+    end,
+    __health = function()
+      errors.raise("invalid_config", text.not_built "health checks")
+    end,
+  }, timeout or 0))
 end
 
 -- Of a spec, only the options for init may hold what cannot travel.
@@ -141,8 +134,13 @@ function Manager:_launch(target, options)
     named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
   service.started, service.finish_start = tasks.promise()
   service.ended, service.finish = tasks.promise()
+  local class_policy = target.class and target.class.restart_policy
+  local function policy(of_class)
+    return restarts.merged(self.config.restart_policy, of_class, options.restart_policy)
+  end
+  service.policy_of_class = not target.class and policy or nil
   local ok, process = pcall(core.manager_spawn, self.handle, name, spec, options.startup_timeout,
-    timeout)
+    timeout, policy(class_policy))
   if not ok then
     error(untravelling(process), 0)
   end
