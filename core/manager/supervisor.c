@@ -55,6 +55,7 @@ void supervisor_start(struct supervisor *s)
     for (struct list *l = s->children.next; l != &s->children; l = l->next) {
         want(list_entry(l, struct child, link), true);
     }
+    s->events->starting(s);
     s->clock->work_soon(s);
 }
 
@@ -242,7 +243,7 @@ static void settle(struct child *c, enum child_state state)
 
     c->state = state;
     c->recycled = false;
-    if (state == CHILD_STOPPED) {
+    if (state == CHILD_STOPPED && !c->wanted) {
         s->events->child_stopped(s, c);
     }
     s->clock->work_soon(s);

@@ -109,6 +109,7 @@ struct child {
 
 /* What its owner hears of it. */
 struct supervisor_events {
+    void (*starting)(struct supervisor *s); /* by supervisor_start, whoever called it */
     void (*started)(struct supervisor *s);
     /* Everything that was up is down again; the failure is s->failure. */
     void (*start_failed)(struct supervisor *s);
@@ -117,7 +118,7 @@ struct supervisor_events {
     void (*child_up)(struct supervisor *s, struct child *c);
     /* c->last_error says why. When `asks`, supervisor_decide is awaited. */
     void (*child_crashed)(struct supervisor *s, struct child *c, bool asks);
-    void (*child_stopped)(struct supervisor *s, struct child *c);
+    void (*child_stopped)(struct supervisor *s, struct child *c); /* and stays so */
     void (*child_start_failed)(struct supervisor *s, struct child *c);
     void (*child_failed)(struct supervisor *s, struct child *c); /* given up */
     void (*child_removed)(struct supervisor *s, struct child *c);

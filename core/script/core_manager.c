@@ -316,14 +316,17 @@ struct restart_policy core_check_policy(lua_State *L, int index)
     return policy;
 }
 
-/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy) -> process */
+/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy, supervisor,
+ * child) -> process; the child of that supervisor, when there is one */
 static int manager_spawn_lua(lua_State *L)
 {
     struct script_manager *sm = core_check_manager(L);
-    struct process_spec spec = {.name = luaL_checkstring(L, 2),
-                                .startup_timeout_ms = (uint32_t)luaL_checkinteger(L, 4),
-                                .call_timeout_ms = (uint32_t)luaL_checkinteger(L, 5),
-                                .restart = core_check_policy(L, 6)};
+    struct process_spec spec = {
+        .name = luaL_checkstring(L, 2),
+        .startup_timeout_ms = (uint32_t)luaL_checkinteger(L, 4),
+        .call_timeout_ms = (uint32_t)luaL_checkinteger(L, 5),
+        .restart = core_check_policy(L, 6),
+        .keeper = lua_isnoneornil(L, 7) ? NULL : core_check_keeper(L, 7, luaL_checkstring(L, 8))};
     struct buf b = {0};
     struct process *p = NULL;
     struct failure why;
@@ -410,4 +413,5 @@ void core_add_manager(lua_State *L)
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
     core_add_process(L);
+    core_add_supervisor(L);
 }
