@@ -20,10 +20,10 @@ struct pressure {
     const char *reason;
 };
 
-/* What is not measured is NAN, and loses every comparison. */
+/* What is not measured is NAN, which is higher than nothing, or below 0. */
 static void consider(struct pressure *highest, double measured, double target, const char *reason)
 {
-    if (target > 0 && measured >= 0 && measured / target > highest->ratio) {
+    if (target > 0 && measured / target > highest->ratio) {
         *highest = (struct pressure){measured / target, reason};
     }
 }

@@ -287,6 +287,8 @@ static void what_is_not_measured_says_nothing(void **state)
     s.p95_ms = NAN;
     s.cpu = -1;
     assert_first(&p, s, 4, "steady");
+    s.cpu = -0.1;
+    assert_first(&p, s, 4, "steady");
     s.cpu = 0;
     assert_first(&p, s, 3, "idle");
 }
@@ -483,6 +485,12 @@ static void memory_forbids_the_growth_that_would_exceed_it(void **state)
     assert_first(&with_ceiling, with_memory(4, 1, 0, 0), 8, "cpu");
 }
 
+static void without_a_ceiling_memory_forbids_nothing(void **state)
+{
+    (void)state;
+    assert_first(&by_cpu, with_memory(4, 1, 500 * MB, 0), 8, "cpu");
+}
+
 static void memory_alone_neither_grows_nor_shrinks_a_pool(void **state)
 {
     (void)state;
@@ -653,6 +661,7 @@ int main(void)
         cmocka_unit_test(a_jump_of_the_clock_is_one_step),
         cmocka_unit_test(a_clock_that_goes_back_stands),
         cmocka_unit_test(memory_forbids_the_growth_that_would_exceed_it),
+        cmocka_unit_test(without_a_ceiling_memory_forbids_nothing),
         cmocka_unit_test(memory_alone_neither_grows_nor_shrinks_a_pool),
         cmocka_unit_test(growth_that_memory_forbade_starts_no_cooldown),
         cmocka_unit_test(a_pool_with_too_much_memory_may_still_shrink),

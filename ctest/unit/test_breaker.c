@@ -417,6 +417,27 @@ static void states_have_the_names_that_people_read(void **state)
     assert_string_equal(breaker_state_name(BREAKER_HALF_OPEN), "half_open");
 }
 
+/* So that an owner can tell that the state has changed, even there and back. */
+static void every_change_of_state_is_a_generation(void **state)
+{
+    struct breaker b = new_breaker(&policy);
+
+    (void)state;
+    for (uint64_t round = 0; round < 3; round++) {
+        uint64_t now_ms = round * 1000;
+
+        fail_once(&b, now_ms);
+        fail_once(&b, now_ms);
+        assert_int_equal(b.generation, 3 * round + 1);
+        fail_once(&b, now_ms);
+        assert_int_equal(b.generation, 3 * round + 2);
+        succeed_once(&b, now_ms + 1000);
+        assert_int_equal(b.generation, 3 * round + 3);
+        succeed_once(&b, now_ms + 1000);
+        assert_int_equal(b.generation, 3 * round + 4);
+    }
+}
+
 /* ---- all of it at once ---- */
 
 #define CALLS 64
@@ -502,6 +523,7 @@ int main(void)
         cmocka_unit_test(the_longest_timeout_is_kept),
         cmocka_unit_test(a_policy_of_zeros_opens_at_the_first_failure_and_probes_at_once),
         cmocka_unit_test(states_have_the_names_that_people_read),
+        cmocka_unit_test(every_change_of_state_is_a_generation),
         cmocka_unit_test(random_histories_keep_the_promises),
     };
 
