@@ -4,8 +4,8 @@
 
 #include "manager/autoscale.h"
 
-#define UP_MS 1000
-#define DOWN_MS 5000
+#define UP_MS UINT64_C(1000)
+#define DOWN_MS UINT64_C(5000)
 #define MB ((uint64_t)1000000)
 
 static const struct autoscale_policy by_cpu = {
@@ -526,7 +526,7 @@ static void load_that_comes_and_goes_does_not_make_the_size_come_and_go(void **s
     int changes = 0;
 
     (void)state;
-    for (uint64_t now_ms = 0; now_ms < (uint64_t)100 * DOWN_MS; now_ms += 100) {
+    for (uint64_t now_ms = 0; now_ms < 100 * DOWN_MS; now_ms += 100) {
         bool peak = now_ms / 100 % 40 == 0; /* every 4 s */
         struct autoscale_sample s = with_cpu(workers, (peak ? 4.0 : 0.2) / workers, now_ms);
         struct autoscale_decision d = autoscale_decide(&by_cpu, &a, &s);
