@@ -134,17 +134,6 @@ describe("config.check", function()
     { "store", "redis", "the redis store is" .. NOT_BUILT .. '; what works is "memory"' },
     { "host", "0.0.0.0", "the tcp transport is" },
     { "tls", {}, "the tcp transport is" },
-    { "restart_policy", true, "restarts are" },
-    { "restart_policy.enabled", false, "restarts are" },
-    { "restart_policy.max_restarts", 4, "restarts are" },
-    { "restart_policy.window", "2m", "restarts are" },
-    { "restart_policy.delay", 0, "restarts are" },
-    { "restart_policy.backoff", "linear", "restarts are" },
-    { "restart_policy.backoff.type", "linear", "restarts are" },
-    { "restart_policy.backoff.initial", 1, "restarts are" },
-    { "restart_policy.backoff.max", 1, "restarts are" },
-    { "restart_policy.backoff.factor", 3, "restarts are" },
-    { "restart_policy.backoff.jitter", 0, "restarts are" },
     { "resources.max_memory", "256MB", "resource limits are" },
     { "resources.max_cpu", 0.5, "resource limits are" },
     { "monitoring.health_check", false, "health checks are" },
@@ -153,7 +142,6 @@ describe("config.check", function()
     { "monitoring.metrics", false, "metrics are" },
     { "monitoring.tracing", true, "tracing is" },
     { "testing.use_mock_spawner", true, "the testing kit is" },
-    { "advanced.liveness_sweep_interval", "1s", "the liveness sweep is" },
     { "advanced.temp_dir", "/tmp", "temporary files are" },
   }
   for _, case in ipairs(not_built) do
@@ -177,7 +165,7 @@ describe("config.check", function()
     { "logs.fromat", "json", 'unknown key; did you mean "format"?' },
     { "limits.nestin", 3, 'unknown key; did you mean "nesting"?' },
     { "kubernetes", {}, "unknown key; allowed: advanced, isolation, limits, logs, monitoring, "
-      .. "preload, resources, store and transport" },
+      .. "preload, resources, restart_policy, store and transport" },
     { "isolation", "proces", 'unknown value "proces"; did you mean "process"?' },
     { "isolation", 1, 'expected "process", given number 1' },
     { "transport", "unxi", 'unknown value "unxi"; did you mean "unix"?' },
@@ -347,13 +335,13 @@ describe("config.spawn_options", function()
     { "nmae", "x", 'unknown key; did you mean "name"?' },
     { "stratup_timeout", 1, 'unknown key; did you mean "startup_timeout"?' },
     { "preposterous", 1, "unknown key; allowed: cwd, dependencies, env, isolation, name, options, "
-      .. "shutdown_timeout, startup_timeout, timeout and transport" },
+      .. "restart_policy, shutdown_timeout, startup_timeout, timeout and transport" },
     { "isolation", "worker", "worker isolation is" .. NOT_BUILT .. '; what works is "process"' },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "transport", "pipe", 'unknown value "pipe"; allowed: "unix"' },
   }
   for key, feature in pairs {
-    restart_policy = "restarts are", resources = "resource limits are",
+    resources = "resource limits are",
     memory = "memory limits are", health = "health checks are", security = "the sandbox is",
     observability = "tracing and metrics are",
   } do

@@ -84,6 +84,7 @@ struct process {
     bool was_ready; /* in this life */
     bool has_lived; /* was ready in this life or one before */
     unsigned restart_count;
+    unsigned swept;     /* the last sweep that looked at it */
     unsigned numbering; /* of its public methods: another after a restart that changed it */
     struct restart_policy restart;
     struct restart_history restarts;

@@ -213,7 +213,7 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
     return value_encode(L, index, &limits, b, why);
 }
 
-/* manager_open(boot, limits, log_format, on_event) -> manager */
+/* manager_open(boot, limits, log_format, on_event, sweep_interval) -> manager */
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {
@@ -246,7 +246,7 @@ static int manager_open_lua(lua_State *L)
     luaL_setmetatable(L, MANAGER_TYPE);
     code = core_encode_own(L, 1, &boot, &why);
     if (code == TITAN_OK) {
-        code = manager_open(&sm->manager, &rt->reactor, &limits,
+        code = manager_open(&sm->manager, &rt->reactor, &limits, (uint32_t)luaL_checkinteger(L, 5),
                             (struct span){buf_front(&boot), buf_len(&boot)}, &events, sm, &why);
     }
     buf_free(&boot);

@@ -82,7 +82,7 @@ manager_fields.advanced = {
       doc = "from asking a process to stop until it is killed; 0 kills at once",
     },
     liveness_sweep_interval = {
-      kind = "duration", min = 1, default = 30000, pending = "the liveness sweep",
+      kind = "duration", min = 1, default = 30000,
       doc = "how often the kernel is asked about every process",
     },
     handle_signals = { kind = "boolean", default = true, doc = "stop gracefully on TERM and INT" },

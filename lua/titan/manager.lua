@@ -93,7 +93,7 @@ function manager.new(options)
     function(kind, process, ...)
       local service = self.services[process]
       return service and heard[kind](self, service, ...)
-    end)
+    end, checked.advanced.liveness_sweep_interval)
   run.adopt(self)
   return self
 end
