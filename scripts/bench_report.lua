@@ -50,7 +50,7 @@ local ROWS <const> = {
     floor = "kill.notify.p50_us" },
   { name = "SIGKILL to the crash event, p99", unit = "us", titan = "kill.notify.p99_us",
     floor = "kill.notify.p99_us" },
-  { name = "SIGKILL to a new one's answer, p50", unit = "us", titan = "kill.replace.p50_us",
+  { name = "SIGKILL to the next life's answer", unit = "us", titan = "kill.replace.p50_us",
     floor = "kill.replace.p50_us", bar = at_most(3) },
   { name = "CPU of a manager of 100 at rest", unit = "%", titan = "idle.manager.cpu_percent" },
 }
