@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "manager/pool.h"
+
 /* ---- the queue for the zygote ---- */
 
 static void fail_pending(struct manager *m, const struct failure *why)
@@ -220,12 +222,23 @@ int manager_open(struct manager *m, struct reactor *r, const struct wire_limits 
     return TITAN_OK;
 }
 
+/* First: a pool must not make up for the processes it loses. */
+static void close_pools(struct manager *m)
+{
+    struct map_node *node;
+
+    while ((node = map_first(&m->pools)) != NULL) {
+        pool_close((struct pool *)(void *)((char *)node - offsetof(struct pool, by_name)));
+    }
+}
+
 void manager_close(struct manager *m)
 {
     if (m->closing) {
         return;
     }
     m->closing = true;
+    close_pools(m);
     /* Ending calls runs their callers' code, which may do anything: so always the first one. */
     while (!list_empty(&m->processes)) {
         struct process *p = list_entry(m->processes.next, struct process, link);
@@ -247,4 +260,5 @@ void manager_free(struct manager *m)
     }
     map_free(&m->by_id);
     map_free(&m->by_name);
+    map_free(&m->pools);
 }
