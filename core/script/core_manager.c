@@ -11,6 +11,7 @@
 #include "script/call.h"
 #include "script/core.h"
 #include "script/process_info.h"
+#include "script/process_metrics.h"
 #include "script/task.h"
 #include "script/value.h"
 
@@ -396,6 +397,32 @@ static int process_info_lua(lua_State *L)
     return 1;
 }
 
+/* process_metrics(process, with_latencies) -> a table, or nil when it ended too long ago;
+ * process_metrics_summary: the same, of what costs little */
+static int process_metrics_lua(lua_State *L)
+{
+    struct process *p = check_process(L);
+
+    if (p == NULL) {
+        lua_pushnil(L);
+    } else {
+        process_metrics_push(L, p, lua_toboolean(L, 2));
+    }
+    return 1;
+}
+
+static int process_metrics_summary_lua(lua_State *L)
+{
+    struct process *p = check_process(L);
+
+    if (p == NULL) {
+        lua_pushnil(L);
+    } else {
+        process_metrics_push_summary(L, p, lua_toboolean(L, 2));
+    }
+    return 1;
+}
+
 /* process_state(process) -> status, whether it has ended */
 static int process_state_lua(lua_State *L)
 {
@@ -553,6 +580,8 @@ void core_add_manager(lua_State *L)
         {"manager_processes", manager_processes_lua},
         {"manager_zygote_pid", manager_zygote_pid_lua},
         {"process_info", process_info_lua},
+        {"process_metrics", process_metrics_lua},
+        {"process_metrics_summary", process_metrics_summary_lua},
         {"process_state", process_state_lua},
         {"process_stop", process_stop_lua},
         {"process_kill", process_kill_lua},
