@@ -2,8 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,6 +47,30 @@ static uint64_t ticks_to_ns(uint64_t ticks)
     return ticks * (1000000000u / (uint64_t)(per_second > 0 ? per_second : 100));
 }
 
+/* A number that begins at `at`, perhaps after spaces. */
+static bool read_number(const char *at, uint64_t *v)
+{
+    char *end;
+
+    errno = 0;
+    *v = strtoull(at, &end, 10);
+    return errno == 0 && end != at && (*end == ' ' || *end == '\n');
+}
+
+/* Field `number` of a stat, counted as in proc_pid_stat(5). `after` is what follows the name, which
+ * is the second. */
+static bool stat_field(const char *after, int number, uint64_t *v)
+{
+    for (int i = 2; i < number; i++) {
+        after = strchr(after, ' ');
+        if (after == NULL) {
+            return false;
+        }
+        after++;
+    }
+    return read_number(after, v);
+}
+
 int usage_read(pid_t pid, struct usage *u)
 {
     char text[TEXT_MAX];
@@ -56,13 +81,10 @@ int usage_read(pid_t pid, struct usage *u)
     if (code < 0) {
         return code;
     }
-    /* The name is in parentheses and may hold any others; no later field has one. Then follow the
-     * fields from the third, state: see proc_pid_stat(5). */
+    /* The name is in parentheses and may hold any others; no later field has one. */
     after = strrchr(text, ')');
-    if (after == NULL || sscanf(after + 1,
-                                " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %" SCNu64 " %" SCNu64
-                                " %*s %*s %*s %*s %" SCNu64 " %*s %*s %*s %" SCNu64,
-                                &user, &system, &threads, &rss) != 4) {
+    if (after == NULL || !stat_field(after, 14, &user) || !stat_field(after, 15, &system) ||
+        !stat_field(after, 20, &threads) || !stat_field(after, 24, &rss)) {
         return -EPROTO;
     }
     *u = (struct usage){
@@ -76,6 +98,7 @@ int usage_read(pid_t pid, struct usage *u)
 
 int usage_pss(pid_t pid, uint64_t *pss_len)
 {
+    static const char label[] = "\nPss:";
     char text[TEXT_MAX];
     const char *line;
     uint64_t kib;
@@ -84,8 +107,8 @@ int usage_pss(pid_t pid, uint64_t *pss_len)
     if (code < 0) {
         return code;
     }
-    line = strstr(text, "\nPss:");
-    if (line == NULL || sscanf(line, "\nPss: %" SCNu64 " kB", &kib) != 1) {
+    line = strstr(text, label);
+    if (line == NULL || !read_number(line + strlen(label), &kib)) {
         return -EPROTO;
     }
     *pss_len = kib * 1024;
