@@ -64,7 +64,10 @@ manager_fields.monitoring = {
         timeout = { kind = "duration", min = 1, default = 5000 },
       },
     },
-    metrics = { kind = "boolean", default = true, pending = "metrics" },
+    metrics = {
+      kind = "boolean", default = true,
+      doc = "whether workers keep latencies; calls are always counted",
+    },
     tracing = { kind = "boolean", default = false, pending = "tracing" },
   },
 }

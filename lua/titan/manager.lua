@@ -5,6 +5,7 @@ local core = require "titan.core"
 local errors = require "titan.errors"
 local events = require "titan.events"
 local heard = require "titan.manager.heard"
+local metrics = require "titan.manager.metrics"
 local run = require "titan.run"
 local starting = require "titan.manager.starting"
 local stopping = require "titan.manager.stopping"
@@ -23,7 +24,7 @@ local Manager = {}
 Manager.__index = Manager
 Manager.__name = "titan.Manager"
 
-for _, methods in ipairs { starting, stopping } do
+for _, methods in ipairs { metrics, starting, stopping } do
   for name, fn in pairs(methods) do
     Manager[name] = fn
   end
@@ -129,6 +130,9 @@ function Manager:_info(service, process)
     info.last_error = errors.new(info.last_error.code, info.last_error.message,
       { process = info.name })
   end
+  if info then
+    info.metrics = self:_metrics_summary(process or service.process)
+  end
   if info and service then
     info.version = service.version
     info.file = service.target.file
@@ -147,8 +151,9 @@ end
 --- What is known of a process, also for a while after its end: id, name, pid, status
 --- (pending, starting, running, stopping, stopped, failed, crashed), isolation, transport,
 --- start_time and end_time (ms of the wall clock), uptime (ms), restart_count, exit,
---- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, and activity
---- (calls, errors, in_flight, lua_heap, running, last_calls). Nil when there is none.
+--- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, activity
+--- (calls, errors, in_flight, lua_heap, running, last_calls), and metrics (calls, errors,
+--- in_flight, latency with p50 and p99 in ms). Nil when there is none.
 ---@param key string its id or name
 ---@return table?
 function Manager:get_process_info(key)
@@ -198,9 +203,9 @@ function Manager:off(event, fn)
   self.events:off(event, fn)
 end
 
-for _, name in ipairs { "create_pool", "create_supervisor", "workflow", "get_metrics", "health" } do
+for _, name in ipairs { "create_pool", "create_supervisor", "workflow", "health" } do
   local features = { create_pool = "pools", create_supervisor = "supervisors",
-    workflow = "workflows", get_metrics = "metrics", health = "health checks" }
+    workflow = "workflows", health = "health checks" }
   Manager[name] = function()
     errors.raise("invalid_config", text.not_built(features[name]))
   end

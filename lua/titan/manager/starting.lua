@@ -99,7 +99,7 @@ function Manager:_new_proxy(service, methods)
       return self:stop_process(id)
     end,
     __metrics = function()
-      errors.raise("invalid_config", text.not_built "metrics")
+      return self:get_metrics(id)
     end,
     __health = function()
       errors.raise("invalid_config", text.not_built "health checks")
@@ -129,6 +129,7 @@ function Manager:_launch(target, options)
     module = target.module, file = target.file, name = name, named = options.name ~= nil,
     options = options.options, env = options.env, cwd = options.cwd,
     dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
+    latencies = self.config.monitoring.metrics,
   }
   local service = { manager = self, target = target, options = options, name = name,
     named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
