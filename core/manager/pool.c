@@ -12,7 +12,7 @@ int pool_open(struct pool *p, struct manager *m, const char *name, const struct 
               const struct pool_events *events, void *ctx, struct failure *why)
 {
     memset(p, 0, sizeof *p);
-    p->events = events;
+    list_init(&p->workers);
     p->ctx = ctx;
     p->name = name;
     p->options = *o;
@@ -20,7 +20,6 @@ int pool_open(struct pool *p, struct manager *m, const char *name, const struct 
     p->options.scale.max = o->max;
     p->options.scale.max_concurrency = o->max_concurrency;
     p->state = POOL_ENDED;
-    list_init(&p->workers);
     flusher_init(&p->turn, pool_reconcile);
     if (!balancer_open(&p->balancer, o->strategy, &m->random)) {
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
@@ -30,6 +29,7 @@ int pool_open(struct pool *p, struct manager *m, const char *name, const struct 
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
     breaker_init(&p->breaker, &o->breaker);
+    p->events = events;
     p->manager = m;
     return TITAN_OK;
 }
@@ -62,6 +62,10 @@ void pool_close(struct pool *p)
 
 void pool_free(struct pool *p)
 {
+    if (p->events == NULL) {
+        return; /* it was not opened, or is free already */
+    }
+    p->events = NULL;
     while (!list_empty(&p->workers)) {
         pool_worker_free(list_entry(p->workers.next, struct pool_worker, link));
     }

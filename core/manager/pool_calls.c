@@ -283,8 +283,7 @@ static void give_back(struct pool_call *c, int code)
     struct pool_worker *w = c->worker;
 
     if (p->manager == NULL) {
-        p->active--;
-        w->active--;
+        p->active--; /* the worker may be gone */
     } else {
         give_ticket_back(c, code);
         let_go(w, c, code);

@@ -6,6 +6,7 @@
 
 #include "script/core.h"
 #include "script/core_manager.h"
+#include "script/core_pool.h"
 #include "script/task.h"
 #include "script/value.h"
 
@@ -233,7 +234,7 @@ static int manager_open_lua(lua_State *L)
     limits.nesting = core_field_uint(L, 2, "nesting");
     limits.outstanding = core_field_uint(L, 2, "outstanding");
     runtime_reactor(rt);
-    sm = lua_newuserdatauv(L, sizeof *sm, 2);
+    sm = lua_newuserdatauv(L, sizeof *sm, 3);
     memset(sm, 0, sizeof *sm);
     sm->runtime = rt;
     sm->anchor = LUA_NOREF;
@@ -243,6 +244,8 @@ static int manager_open_lua(lua_State *L)
     lua_setiuservalue(L, -2, MANAGER_EVENT_FN);
     lua_newtable(L);
     lua_setiuservalue(L, -2, MANAGER_PROCESSES);
+    lua_newtable(L);
+    lua_setiuservalue(L, -2, MANAGER_POOLS);
     luaL_setmetatable(L, MANAGER_TYPE);
     code = core_encode_own(L, 1, &boot, &why);
     if (code == TITAN_OK) {
@@ -316,7 +319,26 @@ struct restart_policy core_check_policy(lua_State *L, int index)
     return policy;
 }
 
-/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy) -> process */
+/* The pool's worker at `index` (the pool) and the next (its number), if there is a pool. */
+static struct pool_worker *check_worker(lua_State *L, int index)
+{
+    struct script_pool *sp;
+    struct pool_worker *w;
+
+    if (lua_isnoneornil(L, index)) {
+        return NULL;
+    }
+    sp = core_check_pool(L, index);
+    w = pool_worker_numbered(&sp->pool, (uint32_t)luaL_checkinteger(L, index + 1));
+    if (w == NULL || w->state != POOL_WORKER_STARTING || w->process != NULL) {
+        script_push_error(L, TITAN_E_DESTROYED, "the pool no longer wants this worker", NULL, NULL);
+        lua_error(L);
+    }
+    return w;
+}
+
+/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy, pool or nil,
+ * number of the pool's worker) -> process */
 static int manager_spawn_lua(lua_State *L)
 {
     struct script_manager *sm = core_check_manager(L);
@@ -324,6 +346,7 @@ static int manager_spawn_lua(lua_State *L)
                                 .startup_timeout_ms = (uint32_t)luaL_checkinteger(L, 4),
                                 .call_timeout_ms = (uint32_t)luaL_checkinteger(L, 5),
                                 .restart = core_check_policy(L, 6)};
+    struct pool_worker *worker = check_worker(L, 7);
     struct buf b = {0};
     struct process *p = NULL;
     struct failure why;
@@ -331,11 +354,15 @@ static int manager_spawn_lua(lua_State *L)
 
     if (code == TITAN_OK) {
         spec.spec = (struct span){buf_front(&b), buf_len(&b)};
+        spec.keeper = worker ? &worker->keeper : NULL;
         code = manager_spawn(&sm->manager, &spec, &p, &why);
     }
     buf_free(&b);
     if (code < 0) {
         return script_raise(L, &why);
+    }
+    if (worker != NULL) {
+        pool_worker_spawned(worker, p);
     }
     core_push_process(L, sm, p);
     return 1;
@@ -410,4 +437,5 @@ void core_add_manager(lua_State *L)
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
     core_add_process(L);
+    core_add_pool(L);
 }
