@@ -140,8 +140,12 @@ void process_blame(struct process *p, const char *why);
 /* Moves the end of the startup, counted from the spawn. */
 void process_set_startup_timeout(struct process *p, uint32_t timeout_ms);
 
-/* In DOWN: starts it again, in so many ms; any other state is left alone. */
+/* In DOWN: starts it again, in so many ms; any other state is left alone. Not inside the keeper's
+ * `down` or the event of that name. */
 void process_revive(struct process *p, uint32_t wait_ms);
+
+/* In DOWN: it has ended, as what it ended as. */
+void process_let_go(struct process *p);
 
 /* Whether a call may be sent to it now; else the error that the caller gets. */
 int process_callable(const struct process *p, struct failure *why);

@@ -158,11 +158,7 @@ static void go_down(struct process *p, const struct failure *why, int64_t wait_m
     if (p->state != PROCESS_DOWN || p->restart_count != life || wait_ms == KEEP_HELD) {
         return;
     }
-    if (wait_ms == 0) {
-        process_begin_again(p);
-    } else {
-        process_revive(p, (uint32_t)wait_ms);
-    }
+    process_revive(p, (uint32_t)wait_ms);
 }
 
 void process_finish(struct process *p)
@@ -200,6 +196,13 @@ void process_end_down(struct process *p)
         p->outcome = OUTCOME_STOPPED;
     }
     end(p);
+}
+
+void process_let_go(struct process *p)
+{
+    if (p->state == PROCESS_DOWN) {
+        process_end_down(p);
+    }
 }
 
 /* ---- the way back ---- */

@@ -319,16 +319,15 @@ struct restart_policy core_check_policy(lua_State *L, int index)
     return policy;
 }
 
-/* The pool's worker at `index` (the pool) and the next (its number), if there is a pool. */
+/* The pool's worker at `index` (the pool) and the next (its number); NULL when that is no pool. */
 static struct pool_worker *check_worker(lua_State *L, int index)
 {
-    struct script_pool *sp;
+    struct script_pool *sp = luaL_testudata(L, index, POOL_TYPE);
     struct pool_worker *w;
 
-    if (lua_isnoneornil(L, index)) {
+    if (sp == NULL) {
         return NULL;
     }
-    sp = core_check_pool(L, index);
     w = pool_worker_numbered(&sp->pool, (uint32_t)luaL_checkinteger(L, index + 1));
     if (w == NULL || w->state != POOL_WORKER_STARTING || w->process != NULL) {
         script_push_error(L, TITAN_E_DESTROYED, "the pool no longer wants this worker", NULL, NULL);
@@ -337,8 +336,8 @@ static struct pool_worker *check_worker(lua_State *L, int index)
     return w;
 }
 
-/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy, pool or nil,
- * number of the pool's worker) -> process */
+/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy, supervisor or
+ * pool, child or number of the worker) -> process, which that one keeps, if there is one */
 static int manager_spawn_lua(lua_State *L)
 {
     struct script_manager *sm = core_check_manager(L);
@@ -350,11 +349,16 @@ static int manager_spawn_lua(lua_State *L)
     struct buf b = {0};
     struct process *p = NULL;
     struct failure why;
-    int code = core_encode_own(L, 3, &b, &why);
+    int code;
 
+    if (worker != NULL) {
+        spec.keeper = &worker->keeper;
+    } else if (!lua_isnoneornil(L, 7)) {
+        spec.keeper = core_check_keeper(L, 7, luaL_checkstring(L, 8));
+    }
+    code = core_encode_own(L, 3, &b, &why);
     if (code == TITAN_OK) {
         spec.spec = (struct span){buf_front(&b), buf_len(&b)};
-        spec.keeper = worker ? &worker->keeper : NULL;
         code = manager_spawn(&sm->manager, &spec, &p, &why);
     }
     buf_free(&b);
@@ -438,4 +442,5 @@ void core_add_manager(lua_State *L)
     luaL_setfuncs(L, functions, 0);
     core_add_process(L);
     core_add_pool(L);
+    core_add_supervisor(L);
 }

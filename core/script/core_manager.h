@@ -47,7 +47,11 @@ struct restart_policy core_check_policy(lua_State *L, int index);
 /* What Titan tells its own processes is not for the limits of the config to refuse. */
 int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why);
 
-/* core_process.c */
+/* The keeper of the process that is the child `name` of the supervisor at `index`. */
+struct keeper *core_check_keeper(lua_State *L, int index, const char *name);
+
+/* core_process.c, core_supervisor.c: each adds its functions to the table at the top. */
 void core_add_process(lua_State *L);
+void core_add_supervisor(lua_State *L);
 
 #endif

@@ -99,6 +99,12 @@ function class.process(declaration, level)
   local checked = schema.check(declaration_schema, declaration, path)
   local methods, names = declared_methods.check(
     text.join(path, "methods"), checked.methods, checked.all_methods_public)
+  for _, name in ipairs(names) do
+    if methods[name].child then
+      schema.refuse(text.join(text.join(path, "methods"), name) .. ".child", "a process has no "
+        .. "children; declare it in titan.supervisor", methods[name].child, "no such annotation")
+    end
+  end
   local source = declared_source.find(level or 1, functions_of(checked, methods, names))
   return setmetatable({
     kind = "process",

@@ -7,6 +7,7 @@ local core = require "titan.core"
 local errors = require "titan.errors"
 local manager = require "titan.manager"
 local run = require "titan.run"
+local supervisors = require "titan.config.supervisor"
 local tasks = require "titan.tasks"
 local worker = require "titan.worker"
 
@@ -25,7 +26,7 @@ local titan = {
   is_error = errors.is,
   workflow = class.not_built "workflow",
   actor = class.not_built "actor",
-  supervisor = class.not_built "supervisor",
+  supervisor = supervisors.declare,
   for_root = class.not_built "for_root",
   for_root_async = class.not_built "for_root_async",
   buffer = class.not_built "buffer",

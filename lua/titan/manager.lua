@@ -6,9 +6,11 @@ local errors = require "titan.errors"
 local events = require "titan.events"
 local heard = require "titan.manager.heard"
 local metrics = require "titan.manager.metrics"
+local pooling = require "titan.manager.pooling"
 local run = require "titan.run"
 local starting = require "titan.manager.starting"
 local stopping = require "titan.manager.stopping"
+local supervising = require "titan.manager.supervising"
 local text = require "titan.text"
 
 local manager = {}
@@ -20,11 +22,14 @@ local manager = {}
 ---@field package class_names table<string, string> what classes call themselves, by their file
 ---@field package events titan.Events
 ---@field package stopping integer how many stop_all are under way
+---@field package supervisors table<titan.Supervisor, true> all that there are, weakly
+---@field package running table<table, titan.Future> root supervisors and pools that are not stopped
+---@field package closed? boolean
 local Manager = {}
 Manager.__index = Manager
 Manager.__name = "titan.Manager"
 
-for _, methods in ipairs { metrics, starting, stopping } do
+for _, methods in ipairs { metrics, pooling, starting, stopping, supervising } do
   for name, fn in pairs(methods) do
     Manager[name] = fn
   end
@@ -83,6 +88,7 @@ function manager.new(options)
   local checked = config.check(options)
   local self = setmetatable({
     config = checked, services = {}, class_names = {}, stopping = 0, events = events.new(),
+    supervisors = setmetatable({}, { __mode = "k" }), running = {},
   }, Manager)
   local boot = { path = package.path, cpath = package.cpath, preload = preloads(checked.preload) }
   self.handle = core.manager_open(boot, checked.limits, checked.logs.format,
@@ -173,6 +179,10 @@ end
 
 --- Kills what is left, frees everything. titan.run does this at its end.
 function Manager:close()
+  for supervisor in pairs(self.supervisors) do
+    core.supervisor_close(supervisor.handle)
+  end
+  self.running = {}
   core.manager_close(self.handle)
   local services = self.services
   self.services = {}
@@ -203,9 +213,8 @@ function Manager:off(event, fn)
   self.events:off(event, fn)
 end
 
-for _, name in ipairs { "create_pool", "create_supervisor", "workflow", "health" } do
-  local features = { create_pool = "pools", create_supervisor = "supervisors",
-    workflow = "workflows", health = "health checks" }
+for _, name in ipairs { "workflow", "health" } do
+  local features = { workflow = "workflows", health = "health checks" }
   Manager[name] = function()
     errors.raise("invalid_config", text.not_built(features[name]))
   end

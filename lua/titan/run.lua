@@ -89,11 +89,27 @@ end
 -- A task that swallows its cancellation has so long to end by itself, then it is closed.
 local UNWIND_MS <const> = 1000
 
--- The program, then what it started.
+--- Ends the run with this error, also when the program catches what it is interrupted with.
+---@param err titan.Error
+function run.fail(err)
+  run.failure = run.failure or err
+  if run.main then
+    core.interrupt(run.main, err)
+  end
+end
+
+-- The program, then what it started: its tasks, and supervisors and pools until they are stopped.
 ---@param fn function
 local function program(fn, ...)
   local results = table.pack(fn(...))
   tasks.wait_all()
+  for _, manager in ipairs(managers) do
+    manager:_await_running()
+    tasks.wait_all()
+  end
+  if run.failure then
+    error(run.failure, 0)
+  end
   return table.unpack(results, 1, results.n)
 end
 
@@ -122,6 +138,7 @@ local function run_main(fn, ...)
     errors.raise("invalid_config", "titan.run: a worker's loop runs already; use titan.go")
   end
   ended_by_signal = nil
+  run.failure = nil
   local outcome = core.run(debug.traceback, main, fn, ...)
   for _, manager in ipairs(managers) do
     manager:close()

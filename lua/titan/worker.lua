@@ -84,7 +84,8 @@ local function load_class(spec)
   return loaded
 end
 
--- What the class depends on, without what the spawn puts in its place.
+-- What is to be waited for: what the class depends on, without what the spawn puts in its place.
+-- For that a spawn has waited; a supervisor does not.
 ---@param loaded titan.Class
 ---@param spec table
 ---@return titan.Dependency[]
@@ -92,6 +93,7 @@ local function own_dependencies(loaded, spec)
   local replaced, own = {}, {}
   for _, dependency in ipairs(spec.dependencies) do
     replaced[dependency.alias] = true
+    own[#own + 1] = spec.supervised and dependency or nil
   end
   for _, dependency in ipairs(loaded.dependencies) do
     own[#own + 1] = not replaced[dependency.alias] and dependency or nil

@@ -15,6 +15,7 @@ local all = {}
 all.built = {
   { name = "public", annotation = require "titan.annotations.public" },
   { name = "on_shutdown", annotation = require "titan.annotations.on_shutdown" },
+  { name = "child", annotation = require "titan.annotations.child" },
   { name = "description", annotation = require "titan.annotations.description" },
 }
 
@@ -24,7 +25,6 @@ all.pending = {
   stage = "workflows",
   compensate = "workflows",
   health_check = "health checks",
-  child = "supervisors",
   stream = "streams",
   trace = "tracing",
   metric = "custom metrics",

@@ -12,6 +12,7 @@ local methods = {}
 ---@field public boolean
 ---@field on_shutdown boolean
 ---@field description? string
+---@field child? table of a supervisor's method
 
 ---@return titan.Schema
 local function method_schema()

@@ -119,8 +119,9 @@ end
 
 ---@param target titan.Target
 ---@param options titan.SpawnOptions
+---@param supervisor? userdata whose child of that name it is
 ---@return titan.Service
-function Manager:_launch(target, options)
+function Manager:_launch(target, options, supervisor)
   local class_name = target.class and target.class.name or self.class_names[target.file]
   local name = options.name or self:_free_name(class_name or target.name)
   local timeout = self.config.resources.timeout or 0
@@ -130,6 +131,7 @@ function Manager:_launch(target, options)
     options = options.options, env = options.env, cwd = options.cwd,
     dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
     latencies = self.config.monitoring.metrics,
+    supervised = supervisor ~= nil,
   }
   local service = { manager = self, target = target, options = options, name = name,
     named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
@@ -139,9 +141,9 @@ function Manager:_launch(target, options)
   local function policy(of_class)
     return restarts.merged(self.config.restart_policy, of_class, options.restart_policy)
   end
-  service.policy_of_class = not target.class and policy or nil
+  service.policy_of_class = not target.class and not supervisor and policy or nil
   local ok, process = pcall(core.manager_spawn, self.handle, name, spec, options.startup_timeout,
-    timeout, policy(class_policy))
+    timeout, policy(class_policy), supervisor, name)
   if not ok then
     error(untravelling(process), 0)
   end

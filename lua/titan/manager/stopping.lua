@@ -87,7 +87,18 @@ local function stopping(self)
   })
 end
 
---- Stops every process, at the same time, but each only after those that depend on it.
+-- Supervisors first: they would start again what is stopped.
+function Manager:_stop_running()
+  local stops = {}
+  for kept in pairs(self.running) do
+    stops[#stops + 1] = tasks.go(kept.stop, kept)
+  end
+  for _, stop in ipairs(stops) do
+    stop:await()
+  end
+end
+
+--- Stops every supervisor, then every process, at the same time, but each only after those that depend on it.
 --- Those that depend on each other are stopped together.
 ---@param timeout? number|string for each; as in stop_process
 ---@return true? stopped nil, with the first error, when one had to be killed
@@ -95,9 +106,10 @@ end
 function Manager:stop_all(timeout)
   core.current()
   local ms = checked_timeout(timeout, "stop_all.timeout")
-  local dependents = self:_dependents()
   local stops, failure = {}, nil
   local _ <close> = stopping(self)
+  self:_stop_running()
+  local dependents = self:_dependents()
   for _, service in pairs(self.services) do
     stops[#stops + 1] = tasks.go(function()
       for _, dependent in ipairs(dependents[service.name] or {}) do

@@ -1,0 +1,60 @@
+--- How a manager makes supervisors. These are methods of titan.Manager.
+
+local declarations = require "titan.config.supervisor"
+local locate = require "titan.locate"
+local run = require "titan.run"
+local schema = require "titan.schema"
+local shared = require "titan.config.shared"
+local supervisor = require "titan.supervisor"
+
+---@class titan.Manager
+local Manager = {}
+
+---@type titan.Schema
+local options_schema = {
+  kind = "table",
+  fields = { name = shared.name_schema "what the supervisor is called" },
+}
+
+-- A declaration may live in a module of its own, as classes do.
+---@param given any
+---@return any
+local function load(given)
+  if type(given) ~= "string" then
+    return given
+  end
+  local target = locate.find(given)
+  if target.module then
+    return (require(target.module))
+  end
+  return assert(loadfile(target.file))(target.file)
+end
+
+--- Makes a supervisor, stopped: `:start()` starts it. Everything below it is checked first.
+--- Raises `invalid_config`.
+---@param given table|string what titan.supervisor returned, a table like its argument, or the module
+--- that returns one of these
+---@param options? { name: string? }
+---@return titan.Supervisor
+function Manager:create_supervisor(given, options)
+  local checked = schema.check(options_schema, options, "options")
+  local declaration = declarations.check(load(given), "supervisor")
+  return supervisor.new(self, declaration, checked.name or declaration.name or "supervisor")
+end
+
+-- A root supervisor has given up, and nobody has asked to hear of it: the run ends with its story.
+---@param err titan.Error
+function Manager:_fail(err)
+  run.fail(err)
+end
+
+-- Waits until no supervisor and no pool of this manager runs.
+function Manager:_await_running()
+  local future = select(2, next(self.running))
+  while future do
+    future:await()
+    future = select(2, next(self.running))
+  end
+end
+
+return Manager
