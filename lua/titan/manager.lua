@@ -24,6 +24,7 @@ local manager = {}
 ---@field package stopping integer how many stop_all are under way
 ---@field package supervisors table<titan.Supervisor, true> all that there are, weakly
 ---@field package running table<table, titan.Future> root supervisors and pools that are not stopped
+---@field package pools table<string, titan.Pool> by name, until they are destroyed
 ---@field package closed? boolean
 local Manager = {}
 Manager.__index = Manager
@@ -88,7 +89,7 @@ function manager.new(options)
   local checked = config.check(options)
   local self = setmetatable({
     config = checked, services = {}, class_names = {}, stopping = 0, events = events.new(),
-    supervisors = setmetatable({}, { __mode = "k" }), running = {},
+    supervisors = setmetatable({}, { __mode = "k" }), running = {}, pools = {},
   }, Manager)
   local boot = { path = package.path, cpath = package.cpath, preload = preloads(checked.preload) }
   self.handle = core.manager_open(boot, checked.limits, checked.logs.format,
@@ -146,12 +147,13 @@ function Manager:_info(service, process)
   return info
 end
 
---- The proxy of the running process of that name, or nil.
+--- The pool, or the proxy of the running process, of that name, or nil.
 ---@param name string
 ---@return table?
 function Manager:discover(name)
   local service = self:_find(name)
-  return service and service.proxy
+  local pool = self.pools[name]
+  return pool and pool.proxy or service and service.proxy
 end
 
 --- What is known of a process, also for a while after its end: id, name, pid, status
@@ -184,6 +186,10 @@ function Manager:close()
   end
   self.running = {}
   core.manager_close(self.handle)
+  for _, pool in pairs(self.pools) do
+    pool:_give_up(errors.new("destroyed", "the manager was closed", { process = pool.name }))
+  end
+  self.pools = {}
   local services = self.services
   self.services = {}
   for _, service in pairs(services) do
@@ -197,7 +203,8 @@ end
 -- Events -----------------------------------------------------------------------------------
 
 --- Calls `fn` at each event, in a task of its own. Events: process:spawn, process:ready and
---- process:stop (with what get_process_info gives), process:crash (with a crash report), log
+--- process:stop (with what get_process_info gives), process:crash (with a crash report), pool:scale
+--- (pool, from, to, reason), pool:memory (pool, name, memory, limit), pool:failed (pool, error), log
 --- (with id, name, pid, stream, line, time).
 ---@param event string
 ---@param fn fun(data: table)

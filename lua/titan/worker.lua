@@ -179,6 +179,17 @@ local function serve(loaded, self, spec)
   return methods
 end
 
+-- The names of the methods that may be called once more when their worker was lost.
+---@param loaded titan.Class
+---@return string[]
+local function idempotent(loaded)
+  local names = {}
+  for _, name in ipairs(loaded.method_names) do
+    names[#names + 1] = loaded.methods[name].idempotent and name or nil
+  end
+  return names
+end
+
 ---@param spec table as titan.manager writes it
 local function run_start(spec)
   set_surroundings(spec.env, spec.cwd)
@@ -194,7 +205,7 @@ local function run_start(spec)
   local methods = serve(loaded, self, spec)
   core.worker_ready {
     version = loaded.version, description = loaded.description,
-    methods = methods, restart_policy = loaded.restart_policy,
+    methods = methods, restart_policy = loaded.restart_policy, idempotent = idempotent(loaded),
   }
 end
 
