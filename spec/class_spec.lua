@@ -118,7 +118,7 @@ describe("a wrong declaration", function()
     { "memory", "1MB", "memory limits are" .. NOT_BUILT .. "; leave the key out" },
     { "health", {}, "health checks are" .. NOT_BUILT .. "; leave the key out" },
     { "security", {}, "the sandbox is" .. NOT_BUILT .. "; leave the key out" },
-    { "observability", {}, "tracing and metrics are" .. NOT_BUILT .. "; leave the key out" },
+    { "observability", {}, "tracing and custom metrics are" .. NOT_BUILT .. "; leave the key out" },
     { "verison", "1", 'unknown key; did you mean "version"?' },
     { "method", {}, 'unknown key; did you mean "methods"?' },
     { "preposterous", {}, "unknown key; allowed: all_methods_public, cwd, dependencies, "
@@ -234,7 +234,7 @@ describe("a wrong method", function()
   local pending = {
     stage = "workflows are", compensate = "workflows are", health_check = "health checks are",
     stream = "streams are", trace = "tracing is",
-    metric = "metrics are", validate = "argument schemas are", cache = "caching is",
+    metric = "custom metrics are", validate = "argument schemas are", cache = "caching is",
     circuit_breaker = "circuit breakers are", rate_limit = "rate limits are",
     idempotent = "idempotent methods are", retry = "retries are",
     timeout = "timeouts of methods are", bulkhead = "bulkheads are", fallback = "fallbacks are",

@@ -108,6 +108,7 @@ describe("config.check", function()
     { "advanced.graceful_shutdown_timeout", 0 },
     { "advanced.graceful_shutdown_timeout", "10s", 10000 },
     { "advanced.handle_signals", false },
+    { "monitoring.metrics", false },
     { "logs.format", "text" }, { "logs.format", "json" }, { "logs.format", "none" },
     { "limits.frame", "1KB", 1024 }, { "limits.frame", "1GB", 1073741824 },
     { "limits.nesting", 1 }, { "limits.nesting", 200 },
@@ -139,7 +140,6 @@ describe("config.check", function()
     { "monitoring.health_check", false, "health checks are" },
     { "monitoring.health_check.interval", "1s", "health checks are" },
     { "monitoring.health_check.timeout", "1s", "health checks are" },
-    { "monitoring.metrics", false, "metrics are" },
     { "monitoring.tracing", true, "tracing is" },
     { "testing.use_mock_spawner", true, "the testing kit is" },
     { "advanced.temp_dir", "/tmp", "temporary files are" },
@@ -343,7 +343,7 @@ describe("config.spawn_options", function()
   for key, feature in pairs {
     resources = "resource limits are",
     memory = "memory limits are", health = "health checks are", security = "the sandbox is",
-    observability = "tracing and metrics are",
+    observability = "tracing and custom metrics are",
   } do
     mistakes[#mistakes + 1] = { key, {}, feature .. NOT_BUILT .. "; leave the key out" }
   end

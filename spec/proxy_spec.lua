@@ -186,8 +186,6 @@ describe("a proxy", function()
 
   it("says what is not built yet", managed(function(pm)
     local worker = pm:spawn "workers.echo"
-    expect.part("metrics are not built in this version",
-      expect.error("invalid_config", worker.__metrics, worker).message)
     expect.part("health checks are not built in this version",
       expect.error("invalid_config", worker.__health, worker).message)
   end))

@@ -88,6 +88,16 @@ void map_remove(struct map *m, struct map_node *node)
     }
 }
 
+struct map_node *map_first(const struct map *m)
+{
+    for (uint32_t i = 0; i < m->cap && m->len > 0; i++) {
+        if (m->buckets[i] != NULL) {
+            return m->buckets[i];
+        }
+    }
+    return NULL;
+}
+
 void map_free(struct map *m)
 {
     free(m->buckets);

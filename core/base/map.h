@@ -26,6 +26,9 @@ struct map_node *map_find(const struct map *m, const char *key, size_t key_len);
 /* Does nothing when the node is not in the map. */
 void map_remove(struct map *m, struct map_node *node);
 
+/* Any of them; NULL when there is none. */
+struct map_node *map_first(const struct map *m);
+
 void map_free(struct map *m);
 
 #endif

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "manager/pool.h"
+
 /* ---- the queue for the zygote ---- */
 
 static void fail_pending(struct manager *m, const struct failure *why)
@@ -226,6 +228,16 @@ int manager_open(struct manager *m, struct reactor *r, const struct wire_limits 
     return TITAN_OK;
 }
 
+/* First: a pool must not make up for the processes it loses. */
+static void close_pools(struct manager *m)
+{
+    struct map_node *node;
+
+    while ((node = map_first(&m->pools)) != NULL) {
+        pool_close((struct pool *)(void *)((char *)node - offsetof(struct pool, by_name)));
+    }
+}
+
 void manager_close(struct manager *m)
 {
     if (m->closing) {
@@ -233,6 +245,7 @@ void manager_close(struct manager *m)
     }
     m->closing = true;
     timer_disarm(m->reactor, &m->sweep);
+    close_pools(m);
     /* Ending calls runs their callers' code, which may do anything: so always the first one. */
     while (!list_empty(&m->processes)) {
         struct process *p = list_entry(m->processes.next, struct process, link);
@@ -254,4 +267,5 @@ void manager_free(struct manager *m)
     }
     map_free(&m->by_id);
     map_free(&m->by_name);
+    map_free(&m->pools);
 }

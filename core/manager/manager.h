@@ -39,6 +39,7 @@ struct manager {
     unsigned ended_len;
     struct map by_id;
     struct map by_name;  /* of these */
+    struct map pools;    /* of struct pool: that are open, by name */
     struct flusher turn; /* at its end: fork what waits, forget what ended long ago */
     uint64_t next_number;
     uint64_t next_tag;

@@ -47,15 +47,11 @@ static int raise_remote(lua_State *L, const struct reply *reply)
     return lua_error(L);
 }
 
-static int resumed(lua_State *L, int status, lua_KContext ctx)
+int call_results(lua_State *L, const struct reply *reply)
 {
-    struct task *t = task_resumed(L, ctx);
-    const struct reply *reply = t->reply;
     struct failure why;
     int count;
 
-    (void)status;
-    t->reply = NULL;
     if (reply->code == TITAN_E_REMOTE_ERROR) {
         return raise_remote(L, reply);
     }
@@ -69,6 +65,16 @@ static int resumed(lua_State *L, int status, lua_KContext ctx)
         return call_raise(L, &why);
     }
     return count;
+}
+
+static int resumed(lua_State *L, int status, lua_KContext ctx)
+{
+    struct task *t = task_resumed(L, ctx);
+    const struct reply *reply = t->reply;
+
+    (void)status;
+    t->reply = NULL;
+    return call_results(L, reply);
 }
 
 static void answered(struct call *c, const struct reply *reply)
@@ -117,16 +123,26 @@ static int write_request(lua_State *L, struct peer *peer, struct draft *d, const
     return code;
 }
 
+int call_begin(lua_State *L, struct task *t, struct peer *peer, const char *service,
+               uint32_t timeout_ms, struct failure *why)
+{
+    struct draft d;
+    int code = write_request(L, peer, &d, service, why);
+
+    if (code < 0) {
+        return code;
+    }
+    t->call.done = answered;
+    return request_end(peer, &d, &t->call, timeout_ms, why);
+}
+
 int call_send(lua_State *L, struct peer *peer, const char *service)
 {
     struct task *t = task_current(L);
     uint32_t timeout_ms = (uint32_t)lua_tointeger(L, lua_upvalueindex(CALL_TIMEOUT));
-    struct draft d;
     struct failure why;
 
-    t->call.done = answered;
-    if (write_request(L, peer, &d, service, &why) < 0 ||
-        request_end(peer, &d, &t->call, timeout_ms, &why) < 0) {
+    if (call_begin(L, t, peer, service, timeout_ms, &why) < 0) {
         return call_raise(L, &why);
     }
     return task_wait(t, TASK_WAITING, L, resumed);

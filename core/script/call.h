@@ -27,6 +27,13 @@ void call_check_self(lua_State *L);
  * `service` is not NULL. `return call_send(...)` of a closure with the upvalues above. */
 int call_send(lua_State *L, struct peer *peer, const char *service);
 
+/* Its two halves, for a closure that does more in between. call_begin: the answer will resume the
+ * task, with t->reply. call_results: pushes the results, which may end the call with an error. */
+struct task;
+int call_begin(lua_State *L, struct task *t, struct peer *peer, const char *service,
+               uint32_t timeout_ms, struct failure *why);
+int call_results(lua_State *L, const struct reply *reply);
+
 /* Raises `why` as this call's error. */
 int call_raise(lua_State *L, const struct failure *why);
 

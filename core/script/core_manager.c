@@ -6,6 +6,7 @@
 
 #include "script/core.h"
 #include "script/core_manager.h"
+#include "script/core_pool.h"
 #include "script/task.h"
 #include "script/value.h"
 
@@ -233,7 +234,7 @@ static int manager_open_lua(lua_State *L)
     limits.nesting = core_field_uint(L, 2, "nesting");
     limits.outstanding = core_field_uint(L, 2, "outstanding");
     runtime_reactor(rt);
-    sm = lua_newuserdatauv(L, sizeof *sm, 2);
+    sm = lua_newuserdatauv(L, sizeof *sm, 3);
     memset(sm, 0, sizeof *sm);
     sm->runtime = rt;
     sm->anchor = LUA_NOREF;
@@ -243,6 +244,8 @@ static int manager_open_lua(lua_State *L)
     lua_setiuservalue(L, -2, MANAGER_EVENT_FN);
     lua_newtable(L);
     lua_setiuservalue(L, -2, MANAGER_PROCESSES);
+    lua_newtable(L);
+    lua_setiuservalue(L, -2, MANAGER_POOLS);
     luaL_setmetatable(L, MANAGER_TYPE);
     code = core_encode_own(L, 1, &boot, &why);
     if (code == TITAN_OK) {
@@ -316,22 +319,44 @@ struct restart_policy core_check_policy(lua_State *L, int index)
     return policy;
 }
 
-/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy, supervisor,
- * child) -> process; the child of that supervisor, when there is one */
+/* The pool's worker at `index` (the pool) and the next (its number); NULL when that is no pool. */
+static struct pool_worker *check_worker(lua_State *L, int index)
+{
+    struct script_pool *sp = luaL_testudata(L, index, POOL_TYPE);
+    struct pool_worker *w;
+
+    if (sp == NULL) {
+        return NULL;
+    }
+    w = pool_worker_numbered(&sp->pool, (uint32_t)luaL_checkinteger(L, index + 1));
+    if (w == NULL || w->state != POOL_WORKER_STARTING || w->process != NULL) {
+        script_push_error(L, TITAN_E_DESTROYED, "the pool no longer wants this worker", NULL, NULL);
+        lua_error(L);
+    }
+    return w;
+}
+
+/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy, supervisor or
+ * pool, child or number of the worker) -> process, which that one keeps, if there is one */
 static int manager_spawn_lua(lua_State *L)
 {
     struct script_manager *sm = core_check_manager(L);
-    struct process_spec spec = {
-        .name = luaL_checkstring(L, 2),
-        .startup_timeout_ms = (uint32_t)luaL_checkinteger(L, 4),
-        .call_timeout_ms = (uint32_t)luaL_checkinteger(L, 5),
-        .restart = core_check_policy(L, 6),
-        .keeper = lua_isnoneornil(L, 7) ? NULL : core_check_keeper(L, 7, luaL_checkstring(L, 8))};
+    struct process_spec spec = {.name = luaL_checkstring(L, 2),
+                                .startup_timeout_ms = (uint32_t)luaL_checkinteger(L, 4),
+                                .call_timeout_ms = (uint32_t)luaL_checkinteger(L, 5),
+                                .restart = core_check_policy(L, 6)};
+    struct pool_worker *worker = check_worker(L, 7);
     struct buf b = {0};
     struct process *p = NULL;
     struct failure why;
-    int code = core_encode_own(L, 3, &b, &why);
+    int code;
 
+    if (worker != NULL) {
+        spec.keeper = &worker->keeper;
+    } else if (!lua_isnoneornil(L, 7)) {
+        spec.keeper = core_check_keeper(L, 7, luaL_checkstring(L, 8));
+    }
+    code = core_encode_own(L, 3, &b, &why);
     if (code == TITAN_OK) {
         spec.spec = (struct span){buf_front(&b), buf_len(&b)};
         code = manager_spawn(&sm->manager, &spec, &p, &why);
@@ -339,6 +364,9 @@ static int manager_spawn_lua(lua_State *L)
     buf_free(&b);
     if (code < 0) {
         return script_raise(L, &why);
+    }
+    if (worker != NULL) {
+        pool_worker_spawned(worker, p);
     }
     core_push_process(L, sm, p);
     return 1;
@@ -413,5 +441,6 @@ void core_add_manager(lua_State *L)
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
     core_add_process(L);
+    core_add_pool(L);
     core_add_supervisor(L);
 }

@@ -11,10 +11,11 @@
 #define MANAGER_TYPE "titan.core.manager"
 #define PROCESS_TYPE "titan.core.process"
 
-/* The user value of a manager: the function that hears its events, and every process by its
- * address. */
+/* The user values of a manager: the function that hears its events, every process by its address,
+ * and the pools that are open by theirs. */
 #define MANAGER_EVENT_FN 1
 #define MANAGER_PROCESSES 2
+#define MANAGER_POOLS 3
 
 struct script_manager {
     struct manager manager;

@@ -8,6 +8,7 @@
 #include "script/core.h"
 #include "script/core_manager.h"
 #include "script/process_info.h"
+#include "script/process_metrics.h"
 
 struct process *core_check_process(lua_State *L, int index)
 {
@@ -25,6 +26,32 @@ static int process_info_lua(lua_State *L)
         lua_pushnil(L);
     } else {
         process_info_push(L, p);
+    }
+    return 1;
+}
+
+/* process_metrics(process, with_latencies) -> a table, or nil when it ended too long ago;
+ * process_metrics_summary: the same, of what costs little */
+static int process_metrics_lua(lua_State *L)
+{
+    struct process *p = core_check_process(L, 1);
+
+    if (p == NULL) {
+        lua_pushnil(L);
+    } else {
+        process_metrics_push(L, p, lua_toboolean(L, 2));
+    }
+    return 1;
+}
+
+static int process_metrics_summary_lua(lua_State *L)
+{
+    struct process *p = core_check_process(L, 1);
+
+    if (p == NULL) {
+        lua_pushnil(L);
+    } else {
+        process_metrics_push_summary(L, p, lua_toboolean(L, 2));
     }
     return 1;
 }
@@ -211,6 +238,8 @@ void core_add_process(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"process_info", process_info_lua},
+        {"process_metrics", process_metrics_lua},
+        {"process_metrics_summary", process_metrics_summary_lua},
         {"process_state", process_state_lua},
         {"process_stop", process_stop_lua},
         {"process_kill", process_kill_lua},

@@ -52,7 +52,8 @@ static void name_methods(lua_State *L, struct status_page *page)
 
 /* worker_serve{methods = {f, ...}, names = {name, ...}, by_name = {name -> id from 0}, self =,
  * handler = f(err) -> error map, refuse = f(name) -> error, cancelled = the error of a cancelled
- * call, limits = }: what requests are answered with from now on. */
+ * call, limits =, latencies = whether to keep them}: what requests are answered with from now on.
+ */
 static int worker_serve(lua_State *L)
 {
     struct guest *g = check_guest(L);
@@ -65,6 +66,9 @@ static int worker_serve(lua_State *L)
     keep_field(L, "refuse", &g->refuse);
     keep_field(L, "cancelled", &g->cancelled);
     name_methods(L, g->worker.status);
+    lua_getfield(L, 1, "latencies");
+    status_store(g->worker.status->keeps_latencies, (uint32_t)lua_toboolean(L, -1));
+    lua_pop(L, 1);
     g->worker.data.limits.frame = limit(L, "frame");
     g->worker.data.limits.nesting = limit(L, "nesting");
     g->worker.data.limits.outstanding = limit(L, "outstanding");

@@ -116,7 +116,7 @@ static void request_ended(struct task *t, lua_State *L, int status, int first)
             (void)answer_failure(&w->data, t->id, &why);
         }
     }
-    status_call_ended(w->status, t->number, now_ns(), !ok);
+    status_call_ended(w->status, t->number, t->method, t->started_ns, now_ns(), !ok);
     status_store(w->status->lua_heap_len, (uint64_t)lua_gc(L, LUA_GCCOUNT) * 1024);
     worker_call_ended(w);
 }

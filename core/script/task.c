@@ -177,6 +177,7 @@ int task_wait(struct task *t, enum task_state state, lua_State *L, lua_KFunction
 static void stop_waiting(struct task *t)
 {
     call_forget(&t->call);
+    pool_call_forget(&t->pooled);
     timer_disarm(runtime_reactor(t->runtime), &t->timer);
     list_remove(&t->ready);
     t->interrupted = false;
@@ -219,6 +220,11 @@ static void make_ready(struct task *t)
     reactor_flush_later(runtime_reactor(rt), &rt->resume);
 }
 
+void task_resume_soon(struct task *t)
+{
+    make_ready(t);
+}
+
 void task_unpark(struct task *t)
 {
     if (t->state == TASK_PARKED) {
@@ -235,6 +241,7 @@ bool task_interrupt(struct task *t, lua_State *L)
         return false;
     }
     call_forget(&t->call);
+    pool_call_forget(&t->pooled);
     lua_xmove(L, t->co, 1);
     t->interrupted = true;
     if (t->state != TASK_READY) {
@@ -278,6 +285,7 @@ static void discard(struct task *t)
     struct runtime *rt = t->runtime;
 
     call_forget(&t->call);
+    pool_call_forget(&t->pooled);
     timer_disarm(&rt->reactor, &t->timer);
     if (t->state != TASK_IDLE) {
         lua_resetthread(t->co);

@@ -13,6 +13,7 @@
 #ifndef TITAN_SCRIPT_TASK_H
 #define TITAN_SCRIPT_TASK_H
 
+#include "manager/pool.h"
 #include "rpc/peer.h"
 #include "script/runtime.h"
 
@@ -26,8 +27,10 @@ struct task {
     struct list ready;
     enum task_state state;
     struct call call;          /* the answer it waits for, if any */
+    struct pool_call pooled;   /* its place in a pool, if it calls through one */
     struct timer timer;        /* the time it waits for, if any */
     const struct reply *reply; /* only while it is resumed with it */
+    const struct failure *refusal; /* the same: why a pool has no worker for it */
     bool interrupted; /* the error at the top of its stack is to be raised when it is resumed */
     /* L is the coroutine, `status` LUA_OK or an error's, the results or the error lie at `first`
      * and above. May raise: that is reported, not caught. */
@@ -65,8 +68,10 @@ struct task *task_resumed(lua_State *L, lua_KContext ctx);
 /* The task whose coroutine `co` is, whoever resumed it; NULL when it is none's. */
 struct task *task_of(lua_State *L, lua_State *co);
 
-/* Resumes a waiting task now; a parked one at the end of the turn (any other is left alone). */
+/* Resumes a waiting task now, or at the end of the turn; a parked one at the end of the turn (any
+ * other is left alone). */
 void task_resume(struct task *t);
+void task_resume_soon(struct task *t);
 void task_unpark(struct task *t);
 
 /* Ends its waiting with the error at the top of L's stack, which is popped. False when it does not

@@ -39,6 +39,7 @@ int status_create(struct status_page **page, int *fd)
         return code;
     }
     (*page)->version = STATUS_VERSION;
+    status_store((*page)->keeps_latencies, 1);
     status_idle(*page);
     return 0;
 }
@@ -67,5 +68,31 @@ void status_name_method(struct status_page *page, uint32_t method, const char *n
 {
     if (method < STATUS_METHODS) {
         snprintf(page->methods[method], STATUS_NAME, "%s", name);
+    }
+}
+
+/* The three are written one after the other, so a reader may see a call that ended and not yet that
+ * it began. */
+static struct status_tally tally(uint64_t calls, uint64_t ended, uint64_t errors)
+{
+    return (struct status_tally){calls, errors, calls > ended ? calls - ended : 0};
+}
+
+struct status_tally status_tally_all(const struct status_page *page)
+{
+    return tally(status_load(page->calls), status_load(page->ended), status_load(page->errors));
+}
+
+struct status_tally status_tally_slot(const struct status_page *page, uint32_t slot)
+{
+    const struct status_counts *c = &page->counts[slot < STATUS_SLOTS ? slot : STATUS_OTHERS];
+
+    return tally(status_load(c->calls), status_load(c->ended), status_load(c->errors));
+}
+
+void status_add_latencies(const struct status_page *page, uint32_t slot, struct histogram_sum *sum)
+{
+    if (slot < STATUS_SLOTS && status_load(page->counts[slot].calls) > 0) {
+        histogram_add(sum, &page->latencies[slot]);
     }
 }

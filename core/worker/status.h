@@ -13,11 +13,14 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "worker/histogram.h"
 
-#define STATUS_VERSION 1
-#define STATUS_RING 16    /* calls remembered */
-#define STATUS_METHODS 64 /* methods whose names are kept */
-#define STATUS_NAME 32    /* bytes of a name, with its end */
+#define STATUS_VERSION 2
+#define STATUS_RING 16               /* calls remembered */
+#define STATUS_METHODS 64            /* methods whose names are kept */
+#define STATUS_NAME 32               /* bytes of a name, with its end */
+#define STATUS_OTHERS STATUS_METHODS /* the slot of all methods that have none of their own */
+#define STATUS_SLOTS (STATUS_METHODS + 1)
 #define STATUS_NO_METHOD UINT32_MAX
 
 struct status_call {
@@ -27,6 +30,16 @@ struct status_call {
     _Atomic uint32_t failed; /* 1: it ended with an error */
 };
 
+/* What became of the calls of one method, or of the others. */
+struct status_counts {
+    _Atomic uint64_t calls;  /* started */
+    _Atomic uint64_t ended;  /* finished, well or not */
+    _Atomic uint64_t errors; /* of those finished */
+};
+
+/* Everything before the latencies fits into one page of memory, and of these the worker touches
+ * only those of methods that are called: memory of a memfd is there once it has been touched, and a
+ * look is a touch. A reader looks only at those whose counts say that they were called. */
 struct status_page {
     uint32_t version;
     _Atomic int32_t pid; /* written first thing after the fork */
@@ -37,9 +50,12 @@ struct status_page {
     _Atomic uint64_t lua_heap_len;
     /* The call whose code is on the CPU right now; the method is STATUS_NO_METHOD in between. */
     _Atomic uint32_t running_method;
+    _Atomic uint32_t keeps_latencies; /* 0: the config does without them */
     _Atomic uint64_t running_started_ns;
     struct status_call ring[STATUS_RING]; /* of call number n: ring[n % STATUS_RING] */
     char methods[STATUS_METHODS][STATUS_NAME];
+    struct status_counts counts[STATUS_SLOTS];
+    struct histogram latencies[STATUS_SLOTS]; /* of those finished, in ns */
 };
 
 /* A fresh page as a descriptor (which the caller owns) and mapped. 0 or -errno. */
@@ -57,6 +73,28 @@ const char *status_method_name(const struct status_page *page, uint32_t method,
                                char name[STATUS_NAME]);
 
 void status_name_method(struct status_page *page, uint32_t method, const char *name);
+
+/* Where the counts and latencies of a method are. */
+static inline uint32_t status_slot(uint32_t method)
+{
+    return method < STATUS_METHODS ? method : STATUS_OTHERS;
+}
+
+/* ---- for readers ---- */
+
+/* Counts as they were a moment ago; the worker may have written anything there. */
+struct status_tally {
+    uint64_t calls;
+    uint64_t errors;
+    uint64_t in_flight; /* started and not ended; at most `calls` */
+};
+
+/* Of all methods, and of the one whose slot it is. */
+struct status_tally status_tally_all(const struct status_page *page);
+struct status_tally status_tally_slot(const struct status_page *page, uint32_t slot);
+
+/* Adds the latencies of a slot to `sum`, if the method was ever called. */
+void status_add_latencies(const struct status_page *page, uint32_t slot, struct histogram_sum *sum);
 
 /* ---- for the worker, on its hot path ---- */
 
@@ -89,12 +127,16 @@ static inline uint64_t status_call_started(struct status_page *page, uint32_t me
     status_store(call->method, method);
     status_store(call->failed, 0);
     status_store(page->calls, number + 1);
+    status_add(page->counts[status_slot(method)].calls);
     return number;
 }
 
-static inline void status_call_ended(struct status_page *page, uint64_t number, uint64_t ended_ns,
-                                     uint32_t failed)
+/* `method` and `started_ns` are those it was started with. */
+static inline void status_call_ended(struct status_page *page, uint64_t number, uint32_t method,
+                                     uint64_t started_ns, uint64_t ended_ns, uint32_t failed)
 {
+    uint32_t slot = status_slot(method);
+
     if (status_load(page->calls) - number <= STATUS_RING) {
         struct status_call *call = &page->ring[number % STATUS_RING];
 
@@ -102,8 +144,13 @@ static inline void status_call_ended(struct status_page *page, uint64_t number, 
         status_store(call->ended_ns, ended_ns);
     }
     status_add(page->ended);
+    status_add(page->counts[slot].ended);
     if (failed) {
         status_add(page->errors);
+        status_add(page->counts[slot].errors);
+    }
+    if (status_load(page->keeps_latencies)) {
+        histogram_record(&page->latencies[slot], ended_ns - started_ns);
     }
 }
 

@@ -33,6 +33,7 @@ local schemas = {
       version = { kind = "string" },
       description = { kind = "string" },
       restart_policy = shared.fields.restart_policy,
+      idempotent = { kind = "list", of = { kind = "string" }, default = {} },
       methods = {
         kind = "map", required = true, key = { kind = "string" },
         value = {

@@ -64,7 +64,10 @@ manager_fields.monitoring = {
         timeout = { kind = "duration", min = 1, default = 5000 },
       },
     },
-    metrics = { kind = "boolean", default = true, pending = "metrics" },
+    metrics = {
+      kind = "boolean", default = true,
+      doc = "whether workers keep latencies; calls are always counted",
+    },
     tracing = { kind = "boolean", default = false, pending = "tracing" },
   },
 }
@@ -197,9 +200,10 @@ end
 -- whole, `env` and `dependencies` key by key.
 ---@param given? table
 ---@param class? titan.Class
+---@param where? string the path of the options; "options" unless told
 ---@return titan.SpawnOptions
-function config.spawn_options(given, class)
-  local options = schema.check(spawn_schema, given, "options")
+function config.spawn_options(given, class, where)
+  local options = schema.check(spawn_schema, given, where or "options")
   local declared = class or { env = {}, dependencies = {} }
   options.startup_timeout = options.startup_timeout or declared.startup_timeout or STARTUP_TIMEOUT
   options.cwd = options.cwd or declared.cwd

@@ -17,10 +17,10 @@ Events.__index = Events
 -- The events that happen in this version, and those that come with later features.
 local KNOWN <const> = {
   "process:spawn", "process:ready", "process:crash", "process:restart", "process:stop",
-  "child:start-failed", "child:failed", "supervisor:failed", "log",
+  "child:start-failed", "child:failed", "supervisor:failed",
+  "pool:scale", "pool:memory", "pool:failed", "log",
 }
 local PENDING <const> = {
-  ["pool:scale"] = "pools",
   ["health:change"] = "health checks",
   ["health:critical"] = "health checks",
 }

@@ -5,6 +5,8 @@ local core = require "titan.core"
 local errors = require "titan.errors"
 local events = require "titan.events"
 local heard = require "titan.manager.heard"
+local metrics = require "titan.manager.metrics"
+local pooling = require "titan.manager.pooling"
 local run = require "titan.run"
 local starting = require "titan.manager.starting"
 local stopping = require "titan.manager.stopping"
@@ -22,12 +24,13 @@ local manager = {}
 ---@field package stopping integer how many stop_all are under way
 ---@field package supervisors table<titan.Supervisor, true> all that there are, weakly
 ---@field package running table<table, titan.Future> root supervisors and pools that are not stopped
+---@field package pools table<string, titan.Pool> by name, until they are destroyed
 ---@field package closed? boolean
 local Manager = {}
 Manager.__index = Manager
 Manager.__name = "titan.Manager"
 
-for _, methods in ipairs { starting, stopping, supervising } do
+for _, methods in ipairs { metrics, pooling, starting, stopping, supervising } do
   for name, fn in pairs(methods) do
     Manager[name] = fn
   end
@@ -86,7 +89,7 @@ function manager.new(options)
   local checked = config.check(options)
   local self = setmetatable({
     config = checked, services = {}, class_names = {}, stopping = 0, events = events.new(),
-    supervisors = setmetatable({}, { __mode = "k" }), running = {},
+    supervisors = setmetatable({}, { __mode = "k" }), running = {}, pools = {},
   }, Manager)
   local boot = { path = package.path, cpath = package.cpath, preload = preloads(checked.preload) }
   self.handle = core.manager_open(boot, checked.limits, checked.logs.format,
@@ -134,6 +137,9 @@ function Manager:_info(service, process)
     info.last_error = errors.new(info.last_error.code, info.last_error.message,
       { process = info.name })
   end
+  if info then
+    info.metrics = self:_metrics_summary(process or service.process)
+  end
   if info and service then
     info.version = service.version
     info.file = service.target.file
@@ -141,19 +147,21 @@ function Manager:_info(service, process)
   return info
 end
 
---- The proxy of the running process of that name, or nil.
+--- The pool, or the proxy of the running process, of that name, or nil.
 ---@param name string
 ---@return table?
 function Manager:discover(name)
   local service = self:_find(name)
-  return service and service.proxy
+  local pool = self.pools[name]
+  return pool and pool.proxy or service and service.proxy
 end
 
 --- What is known of a process, also for a while after its end: id, name, pid, status
 --- (pending, starting, running, stopping, stopped, failed, crashed), isolation, transport,
 --- start_time and end_time (ms of the wall clock), uptime (ms), restart_count, exit,
---- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, and activity
---- (calls, errors, in_flight, lua_heap, running, last_calls). Nil when there is none.
+--- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, activity
+--- (calls, errors, in_flight, lua_heap, running, last_calls), and metrics (calls, errors,
+--- in_flight, latency with p50 and p99 in ms). Nil when there is none.
 ---@param key string its id or name
 ---@return table?
 function Manager:get_process_info(key)
@@ -178,6 +186,10 @@ function Manager:close()
   end
   self.running = {}
   core.manager_close(self.handle)
+  for _, pool in pairs(self.pools) do
+    pool:_give_up(errors.new("destroyed", "the manager was closed", { process = pool.name }))
+  end
+  self.pools = {}
   local services = self.services
   self.services = {}
   for _, service in pairs(services) do
@@ -191,7 +203,8 @@ end
 -- Events -----------------------------------------------------------------------------------
 
 --- Calls `fn` at each event, in a task of its own. Events: process:spawn, process:ready and
---- process:stop (with what get_process_info gives), process:crash (with a crash report), log
+--- process:stop (with what get_process_info gives), process:crash (with a crash report), pool:scale
+--- (pool, from, to, reason), pool:memory (pool, name, memory, limit), pool:failed (pool, error), log
 --- (with id, name, pid, stream, line, time).
 ---@param event string
 ---@param fn fun(data: table)
@@ -207,9 +220,8 @@ function Manager:off(event, fn)
   self.events:off(event, fn)
 end
 
-for _, name in ipairs { "create_pool", "workflow", "get_metrics", "health" } do
-  local features = { create_pool = "pools",
-    workflow = "workflows", get_metrics = "metrics", health = "health checks" }
+for _, name in ipairs { "workflow", "health" } do
+  local features = { workflow = "workflows", health = "health checks" }
   Manager[name] = function()
     errors.raise("invalid_config", text.not_built(features[name]))
   end

@@ -14,18 +14,29 @@ local proxy = {}
 
 ---@class titan.Backend what a proxy stands for
 ---@field name string
----@field method fun(owner: table, name: string, timeout: integer): function, boolean? the function
---- of a method, and whether it may be kept
+---@field method fun(owner: table, name: string, timeout: integer, how: titan.CallOptions): function,
+--- boolean? the function of a method, and whether it may be kept
 ---@field own table<string, function> further names, such as __id
+---@field live? table<string, fun(): any> names whose value is another each time
+---@field pooled? boolean whether it is a pool, which has more options for a call
 ---@field timeout integer ms, 0 for none: of calls that say no other
 ---@field text fun(): string for tostring
 
+---@class titan.CallOptions
+---@field priority? integer of a pool: the highest of the calls that wait goes first
+---@field key? string|number of a pool: calls with the same go to the same worker, with the strategies
+--- consistent_hash and ip_hash
+
+local POOLS_ONLY <const> = "it is for pools: a single process takes calls in the order they come"
+
+---@type titan.Schema
 local with_schema = {
   kind = "table",
   fields = {
     timeout = shared.deadline_schema "of this call; false for none",
-    priority = { kind = "any", pending = "priorities" },
-    idempotency_key = { kind = "any", pending = "idempotent methods" },
+    priority = { kind = "integer", min = -1000, max = 1000 },
+    key = { kind = "one_of", of = { { kind = "string" }, { kind = "number" } } },
+    idempotency_key = { kind = "any", pending = "idempotency keys" },
     headers = { kind = "any", pending = "headers" },
   },
 }
@@ -33,7 +44,7 @@ local with_schema = {
 -- A function that only raises: so that `pcall(worker.nonsense, worker)` catches it.
 ---@param err titan.Error
 ---@return function
-local function refusal(err)
+function proxy.refusal(err)
   return function()
     error(err, 0)
   end
@@ -83,45 +94,74 @@ end
 
 ---@param backend titan.Backend
 ---@param timeout integer
+---@param how titan.CallOptions
 ---@return table
-local function with_timeout(backend, timeout)
+local function with_options(backend, timeout, how)
   return lazy(function(owner, key)
     if key == "async" then
       return async_of(owner, backend)
     elseif key == "with" then
       return function(_, options)
-        return proxy.with(backend, options, timeout)
+        return proxy.with(backend, options, timeout, how)
       end
     elseif backend.own[key] then
       return backend.own[key]
+    elseif backend.live and backend.live[key] then
+      return backend.live[key](), false
+    elseif key == "__method" and backend.pooled then
+      return function(name)
+        return (backend.method(owner, name, timeout, how))
+      end
     end
-    return backend.method(owner, key, timeout)
+    return backend.method(owner, key, timeout, how)
   end, backend.text)
 end
 
--- Proxies by their timeout: `with` in a loop makes only one.
-local by_timeout = setmetatable({}, { __mode = "k" })
+-- Proxies by their options: `with` in a loop makes only one, but for each key, of which there may be
+-- any number.
+local made = setmetatable({}, { __mode = "k" })
+
+---@param backend titan.Backend
+---@param checked table
+local function check_pooled(backend, checked)
+  for _, name in ipairs { "key", "priority" } do
+    if checked[name] ~= nil and not backend.pooled then
+      schema.refuse("with." .. name, POOLS_ONLY, checked[name], "nothing")
+    end
+  end
+end
 
 --- The proxy that `with` returns.
 ---@param backend titan.Backend
----@param options { timeout: number|string|false|nil }
+---@param options { timeout: number|string|false|nil, priority: integer?, key: string|number|nil }
 ---@param timeout integer what holds when the options do not say
+---@param how titan.CallOptions likewise
 ---@return table
-function proxy.with(backend, options, timeout)
+function proxy.with(backend, options, timeout, how)
   local checked = schema.check(with_schema, options, "with")
+  check_pooled(backend, checked)
   if checked.timeout ~= nil then
     timeout = checked.timeout or 0
   end
-  local known = by_timeout[backend] or {}
-  by_timeout[backend] = known
-  known[timeout] = known[timeout] or with_timeout(backend, timeout)
-  return known[timeout]
+  local priority = checked.priority or how.priority or 0
+  local key = checked.key
+  if key == nil then
+    key = how.key
+  end
+  if key ~= nil then
+    return with_options(backend, timeout, { priority = priority, key = key })
+  end
+  local known = made[backend] or {}
+  made[backend] = known
+  local id = priority == 0 and timeout or timeout .. "/" .. priority
+  known[id] = known[id] or with_options(backend, timeout, { priority = priority })
+  return known[id]
 end
 
 ---@param backend titan.Backend
 ---@return table
 function proxy.new(backend)
-  return with_timeout(backend, backend.timeout)
+  return with_options(backend, backend.timeout, {})
 end
 
 -- A worker of this manager -----------------------------------------------------------
@@ -175,7 +215,7 @@ function proxy.of_process(process, info, own, timeout)
     method = function(owner, name, deadline)
       local id = info.methods[name]
       if not id then
-        return refusal(proxy.no_such_method(info, name)), false
+        return proxy.refusal(proxy.no_such_method(info, name)), false
       end
       return core.process_method(process, owner, name, info.name, deadline, id)
     end,

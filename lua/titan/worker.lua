@@ -154,9 +154,9 @@ end
 -- Publishes the public methods: their numbers are those of the wire.
 ---@param loaded titan.Class
 ---@param self table
----@param limits table
+---@param spec table
 ---@return table<string, integer|false> methods false for private ones
-local function serve(loaded, self, limits)
+local function serve(loaded, self, spec)
   local functions, names, by_name, methods = {}, {}, {}, {}
   for _, name in ipairs(loaded.method_names) do
     local method = loaded.methods[name]
@@ -168,7 +168,8 @@ local function serve(loaded, self, limits)
     end
   end
   core.worker_serve {
-    methods = functions, names = names, by_name = by_name, self = self, limits = limits,
+    methods = functions, names = names, by_name = by_name, self = self,
+    limits = spec.limits, latencies = spec.latencies,
     handler = remote_error.pack,
     refuse = function(name)
       return proxy.no_such_method({ methods = methods, names = names }, name)
@@ -176,6 +177,17 @@ local function serve(loaded, self, limits)
     cancelled = errors.new("cancelled", "the caller no longer waits"),
   }
   return methods
+end
+
+-- The names of the methods that may be called once more when their worker was lost.
+---@param loaded titan.Class
+---@return string[]
+local function idempotent(loaded)
+  local names = {}
+  for _, name in ipairs(loaded.method_names) do
+    names[#names + 1] = loaded.methods[name].idempotent and name or nil
+  end
+  return names
 end
 
 ---@param spec table as titan.manager writes it
@@ -190,10 +202,10 @@ local function run_start(spec)
   if loaded.init then
     loaded.init(self, spec.options)
   end
-  local methods = serve(loaded, self, spec.limits)
+  local methods = serve(loaded, self, spec)
   core.worker_ready {
     version = loaded.version, description = loaded.description,
-    methods = methods, restart_policy = loaded.restart_policy,
+    methods = methods, restart_policy = loaded.restart_policy, idempotent = idempotent(loaded),
   }
 end
 

@@ -17,6 +17,7 @@ all.built = {
   { name = "on_shutdown", annotation = require "titan.annotations.on_shutdown" },
   { name = "child", annotation = require "titan.annotations.child" },
   { name = "description", annotation = require "titan.annotations.description" },
+  { name = "idempotent", annotation = require "titan.annotations.idempotent" },
 }
 
 --- Those that are not built yet: name -> the feature they belong to.
@@ -27,12 +28,11 @@ all.pending = {
   health_check = "health checks",
   stream = "streams",
   trace = "tracing",
-  metric = "metrics",
+  metric = "custom metrics",
   validate = "argument schemas",
   cache = "caching",
   circuit_breaker = "circuit breakers",
   rate_limit = "rate limits",
-  idempotent = "idempotent methods",
   retry = "retries",
   timeout = "timeouts of methods",
   bulkhead = "bulkheads",

@@ -122,7 +122,7 @@ shared.fields = {
   memory = { kind = "any", pending = "memory limits" },
   health = { kind = "any", pending = "health checks" },
   security = { kind = "any", pending = "the sandbox" },
-  observability = { kind = "any", pending = "tracing and metrics" },
+  observability = { kind = "any", pending = "tracing and custom metrics" },
 }
 
 return shared

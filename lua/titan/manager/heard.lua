@@ -115,6 +115,9 @@ function heard.ready(self, service, said)
     return core.process_blame(service.process, why)
   end
   service.version = info.version
+  if service.pool then
+    service.pool:_learn(info)
+  end
   service.down_as = nil
   if service.policy_of_class then
     core.process_set_restart_policy(service.process, service.policy_of_class(info.restart_policy))
@@ -152,7 +155,11 @@ function heard.ended(self, service)
   if service.down_as ~= info.status then
     tell_end(self, service, info)
   end
-  service.finish_start(false, start_error(service, info))
+  local why = not service.started:done() and start_error(service, info)
+  service.finish_start(false, why)
+  if why and service.pool then
+    service.pool:_start_failed(why)
+  end
   service.started:ignore()
   service.finish(true, info)
   self.services[service.process] = nil

@@ -13,6 +13,16 @@ local text = require "titan.text"
 ---@class titan.Manager
 local Manager = {}
 
+-- Whether neither a living process nor a pool has the name.
+---@param name string
+---@param except userdata?
+---@return boolean
+function Manager:_is_free(name, except)
+  local taken = core.manager_find(self.handle, name)
+  return not self.pools[name]
+    and (not taken or taken == except or select(2, core.process_state(taken)))
+end
+
 -- A name nobody chose gives way: the second image-worker is image-worker-2.
 ---@param name string
 ---@param except userdata?
@@ -20,8 +30,7 @@ local Manager = {}
 function Manager:_free_name(name, except)
   local candidate, number = name:sub(1, 64), 1
   while true do
-    local taken = core.manager_find(self.handle, candidate)
-    if not taken or taken == except or select(2, core.process_state(taken)) then
+    if self:_is_free(candidate, except) then
       return candidate
     end
     number = number + 1
@@ -31,11 +40,17 @@ function Manager:_free_name(name, except)
 end
 
 ---@param name string
-function Manager:_claim(name)
+---@param where? string the path of the name; "options.name" unless told
+function Manager:_claim(name, where)
+  where = where or "options.name"
+  if self.pools[name] then
+    errors.raise("invalid_config", string.format("%s: %q is the name of a pool already", where,
+      name))
+  end
   local taken = core.manager_find(self.handle, name)
   if taken and not select(2, core.process_state(taken)) then
     local info = core.process_info(taken)
-    local why = string.format("options.name: %q is the name of %s already (%s%s)", name, info.id,
+    local why = string.format("%s: %q is the name of %s already (%s%s)", where, name, info.id,
       info.status, info.pid and ", pid " .. info.pid or "")
     errors.raise("invalid_config", why)
   end
@@ -99,7 +114,7 @@ function Manager:_new_proxy(service, methods)
       return self:stop_process(id)
     end,
     __metrics = function()
-      errors.raise("invalid_config", text.not_built "metrics")
+      return self:get_metrics(id)
     end,
     __health = function()
       errors.raise("invalid_config", text.not_built "health checks")
@@ -119,9 +134,12 @@ end
 
 ---@param target titan.Target
 ---@param options titan.SpawnOptions
----@param supervisor? userdata whose child of that name it is
+---@param keeper? userdata|{ pool: titan.Pool, number: integer } the supervisor whose child of that
+--- name it is, or the pool and the number of its worker
 ---@return titan.Service
-function Manager:_launch(target, options, supervisor)
+function Manager:_launch(target, options, keeper)
+  local pool = type(keeper) == "table" and keeper.pool or nil
+  local supervisor = not pool and keeper or nil
   local class_name = target.class and target.class.name or self.class_names[target.file]
   local name = options.name or self:_free_name(class_name or target.name)
   local timeout = self.config.resources.timeout or 0
@@ -130,9 +148,10 @@ function Manager:_launch(target, options, supervisor)
     module = target.module, file = target.file, name = name, named = options.name ~= nil,
     options = options.options, env = options.env, cwd = options.cwd,
     dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
+    latencies = self.config.monitoring.metrics,
     supervised = supervisor ~= nil,
   }
-  local service = { manager = self, target = target, options = options, name = name,
+  local service = { manager = self, target = target, options = options, name = name, pool = pool,
     named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
   service.started, service.finish_start = tasks.promise()
   service.ended, service.finish = tasks.promise()
@@ -142,7 +161,7 @@ function Manager:_launch(target, options, supervisor)
   end
   service.policy_of_class = not target.class and not supervisor and policy or nil
   local ok, process = pcall(core.manager_spawn, self.handle, name, spec, options.startup_timeout,
-    timeout, policy(class_policy), supervisor, name)
+    timeout, policy(class_policy), pool and pool.handle or supervisor, pool and keeper.number or name)
   if not ok then
     error(untravelling(process), 0)
   end

@@ -87,18 +87,19 @@ local function stopping(self)
   })
 end
 
--- Supervisors first: they would start again what is stopped.
-function Manager:_stop_running()
+-- Supervisors and pools first: they would start again what is stopped.
+---@param timeout? integer ms, of a pool's calls
+function Manager:_stop_running(timeout)
   local stops = {}
   for kept in pairs(self.running) do
-    stops[#stops + 1] = tasks.go(kept.stop, kept)
+    stops[#stops + 1] = tasks.go(kept.stop, kept, timeout)
   end
   for _, stop in ipairs(stops) do
     stop:await()
   end
 end
 
---- Stops every supervisor, then every process, at the same time, but each only after those that depend on it.
+--- Stops every supervisor and every pool, then every process, at the same time, but each only after those that depend on it.
 --- Those that depend on each other are stopped together.
 ---@param timeout? number|string for each; as in stop_process
 ---@return true? stopped nil, with the first error, when one had to be killed
@@ -108,7 +109,7 @@ function Manager:stop_all(timeout)
   local ms = checked_timeout(timeout, "stop_all.timeout")
   local stops, failure = {}, nil
   local _ <close> = stopping(self)
-  self:_stop_running()
+  self:_stop_running(ms)
   local dependents = self:_dependents()
   for _, service in pairs(self.services) do
     stops[#stops + 1] = tasks.go(function()

@@ -1,0 +1,154 @@
+--- What the core tells of a pool, one function an event. Each gets the pool and what the event
+--- carries.
+
+local config = require "titan.config"
+local core = require "titan.core"
+local errors = require "titan.errors"
+local schema = require "titan.schema"
+local tasks = require "titan.tasks"
+
+local heard = {}
+
+-- Workers ------------------------------------------------------------------------------------
+
+---@param self titan.Pool
+---@return string
+local function worker_name(self)
+  local number = 1
+  while true do
+    local suffix = "-" .. number
+    local name = self.name:sub(1, 64 - #suffix) .. suffix
+    if self.manager:_is_free(name) then
+      return name
+    end
+    number = number + 1
+  end
+end
+
+-- The options of one worker: those of the factory go over those of all.
+---@param self titan.Pool
+---@param index integer
+---@return titan.SpawnOptions
+local function spawn_options(self, index)
+  local given, where = {}, "pool.spawn_options"
+  for key, value in pairs(self.options.spawn_options) do
+    given[key] = value
+  end
+  local factory = self.options.spawn_options_factory
+  if factory then
+    where = string.format("pool.spawn_options_factory(%d)", index)
+    local more = schema.check({ kind = "any", type = "table", default = {},
+      allowed = "a table of options of spawn" }, factory(index), where)
+    for key, value in pairs(more) do
+      given[key] = value
+    end
+  end
+  local checked = config.spawn_options(given, self.target.class, where)
+  checked.startup_given = given.startup_timeout ~= nil
+  checked.name = checked.name and self.manager:_free_name(checked.name)
+  return checked
+end
+
+---@param self titan.Pool
+---@param number integer of the worker
+---@param index integer
+local function launch(self, number, index)
+  local manager = self.manager
+  local options = spawn_options(self, index)
+  manager:_await_dependencies(options.name or self.name, options.dependencies)
+  options.name = options.name or worker_name(self)
+  manager:_launch(self.target, options, { pool = self, number = number })
+end
+
+-- In a task of its own: the factory may wait, and dependencies are waited for.
+function heard.spawn(self, event)
+  tasks.go(function()
+    local ok, err = pcall(launch, self, event.number, event.index)
+    if not ok then
+      self:_start_failed(errors.is(err) and err or errors.new("spawn_failed", tasks.text_of(err)))
+      core.pool_worker_failed(self.handle, event.number, self.start_error.message)
+    end
+  end)
+end
+
+function heard.warm(self, event)
+  local service = self.manager.services[event.process]
+  local warmup = self.options.warmup
+  tasks.go(function()
+    local worker = service.proxy
+    local ok, err = pcall(tasks.timeout, service.options.startup_timeout,
+      type(warmup) == "string" and worker[warmup] or warmup, worker)
+    local why = nil
+    if not ok then
+      why = string.format("the warmup of worker %q failed: %s", service.name,
+        errors.is(err) and err.message or tasks.text_of(err))
+      self:_start_failed(errors.new("spawn_failed", why, { process = service.name }))
+    end
+    core.pool_worker_warmed(self.handle, event.number, event.life, why)
+  end)
+end
+
+-- The pool -----------------------------------------------------------------------------------
+
+---@param self titan.Pool
+---@param event { code: string, message: string }
+---@return titan.Error
+local function failure(self, event)
+  return self.start_error or errors.new(event.code or "worker_lost", event.message or "",
+    { process = self.name })
+end
+
+function heard.ready(self)
+  self.start_error = nil
+  self.finish_start(true)
+end
+
+function heard.failed(self, event)
+  local err = failure(self, event)
+  self.failure = err
+  local was_starting = not self.starting:done()
+  self:_give_up(err)
+  if not was_starting then
+    self.manager.events:emit("pool:failed", { pool = self.name, error = err })
+  end
+  if self.keeper then
+    self.keeper.failed(err)
+  end
+end
+
+function heard.ended(self)
+  self:_give_up(errors.new("destroyed", "the pool has been stopped", { process = self.name }))
+end
+
+function heard.drained(self)
+  self.drained = true
+  self:_settle("drained", true)
+end
+
+function heard.settled(self)
+  self:_settle("settled", true)
+end
+
+function heard.gave_up(self, event)
+  self:_settle("settled", false, failure(self, event))
+end
+
+function heard.reloaded(self, event)
+  self:_settle("reloaded", event.code == nil, event.code and failure(self, event))
+end
+
+function heard.size(self, event)
+  self.manager.events:emit("pool:scale", {
+    pool = self.name, from = event.from, to = event.to, reason = event.reason,
+  })
+end
+
+function heard.memory(self, event)
+  local service = self.manager.services[event.process]
+  self.manager.events:emit("pool:memory", {
+    pool = self.name, name = service and service.name, memory = event.memory,
+    limit = self.options.memory_limit,
+  })
+end
+
+return heard

@@ -1,0 +1,79 @@
+--- A worker of a pool: says who it is, takes its time, dies when it is told to.
+
+local luv = require "luv"
+local titan = require "titan"
+
+return titan.process {
+  name = "pooled",
+  all_methods_public = true,
+  init = function(self, options)
+    self.options = options
+    if options.broken and luv.fs_stat(options.broken) then
+      error "broken on purpose"
+    end
+  end,
+  methods = {
+    echo = function(_, ...)
+      return ...
+    end,
+    pid = function()
+      return luv.os_getpid()
+    end,
+    who = function(self)
+      return self.name
+    end,
+    option = function(self, name)
+      return self.options[name]
+    end,
+    -- Answers when there is such a file.
+    wait_for = function(_, path)
+      while not luv.fs_stat(path) do
+        titan.sleep(2)
+      end
+      return luv.os_getpid()
+    end,
+    sleep = function(_, duration)
+      titan.sleep(duration)
+      return luv.os_getpid()
+    end,
+    work = {
+      idempotent = true,
+      function(_, value, duration)
+        titan.sleep(duration or 1)
+        return value
+      end,
+    },
+    risky = function(_, value, duration)
+      titan.sleep(duration or 1)
+      return value
+    end,
+    die = function()
+      luv.kill(luv.os_getpid(), "sigkill")
+    end,
+    deadly_work = {
+      idempotent = true,
+      function()
+        luv.kill(luv.os_getpid(), "sigkill")
+      end,
+    },
+    leave = function()
+      os.exit(0)
+    end,
+    fail = function()
+      error "on purpose"
+    end,
+    grow = function(self, bytes)
+      self.grown = ("x"):rep(bytes)
+      return luv.os_getpid()
+    end,
+    warm = function(self)
+      self.warmed = (self.warmed or 0) + 1
+    end,
+    warmed = function(self)
+      return self.warmed
+    end,
+    metrics = function(_, ...)
+      return "the worker's own", ...
+    end,
+  },
+}
