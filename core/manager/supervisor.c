@@ -6,6 +6,11 @@
 
 #include "manager/supervisor_parts.h"
 
+static bool runs(const struct supervisor *s)
+{
+    return s->state == SUPERVISOR_STARTING || s->state == SUPERVISOR_RUNNING;
+}
+
 /* ---- life ---- */
 
 void supervisor_init(struct supervisor *s, enum supervisor_strategy strategy, bool decides,
@@ -93,13 +98,11 @@ void supervisor_stop(struct supervisor *s)
 void supervisor_add(struct supervisor *s, struct child *c, const struct child_ops *ops,
                     const struct child_spec *spec)
 {
-    bool runs = s->state == SUPERVISOR_STARTING || s->state == SUPERVISOR_RUNNING;
-
     *c = (struct child){.parent = s, .ops = ops, .spec = *spec};
     snprintf(c->name, sizeof c->name, "%s", spec->name);
     c->spec.name = c->name;
     list_push(&s->children, &c->link);
-    if (runs) {
+    if (runs(s)) {
         want(c, s->state == SUPERVISOR_STARTING);
         s->clock->work_soon(s);
     }
@@ -128,7 +131,7 @@ void supervisor_remove(struct supervisor *s, struct child *c)
 
 void supervisor_restart(struct supervisor *s, struct child *c)
 {
-    if (s->state != SUPERVISOR_RUNNING && s->state != SUPERVISOR_STARTING) {
+    if (!runs(s)) {
         return;
     }
     want(c, false);
@@ -141,9 +144,11 @@ void supervisor_restart(struct supervisor *s, struct child *c)
 
 static void give_up(struct supervisor *s, struct child *c, const char *because)
 {
-    fail(&s->failure, TITAN_E_WORKER_LOST, "child \"%s\" %s: %s", c->name, because,
-         c->last_error.message);
-    supervisor_begin_stop(s);
+    if (runs(s)) {
+        fail(&s->failure, TITAN_E_WORKER_LOST, "child \"%s\" %s: %s", c->name, because,
+             c->last_error.message);
+        supervisor_begin_stop(s);
+    }
 }
 
 static void child_gives_up(struct supervisor *s, struct child *c)
@@ -252,10 +257,11 @@ void child_up(struct child *c)
 {
     struct supervisor *s = c->parent;
 
-    if (c->state == CHILD_STARTING || c->state == CHILD_STOPPED) {
+    if (c->state != CHILD_UP && c->state != CHILD_STOPPING) {
         c->state = CHILD_UP;
         c->wanted = !was_stopping(c);
         c->queued = false;
+        c->undecided = false;
         c->has_lived = true;
         s->events->child_up(s, c);
         s->clock->work_soon(s);

@@ -119,6 +119,9 @@ static void run(struct supervisor *s)
     if (!take_down(s, is_recycled)) {
         next_ms = start_due(s);
     }
+    if (s->state == SUPERVISOR_STOPPING) {
+        return; /* by what the children or the owner did to it meanwhile */
+    }
     if (!s->clock->work_in(s, next_ms)) {
         fail(&s->failure, TITAN_E_LIMIT_EXCEEDED, "out of memory");
         supervisor_begin_stop(s);
@@ -145,7 +148,11 @@ static void stopped(struct supervisor *s)
     s->clock->work_in(s, UINT64_MAX);
     if (was_start) {
         s->events->start_failed(s);
-    } else {
+    }
+    if (on_purpose) {
+        s->failure = (struct failure){0};
+    }
+    if (on_purpose || !was_start) {
         s->events->stopped(s);
     }
     if (as_child == NULL) {
