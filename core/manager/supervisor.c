@@ -39,11 +39,11 @@ void supervisor_drop_children(struct supervisor *s)
     }
 }
 
-static void want(struct child *c, bool in_order)
+static void want(struct child *c, bool queued)
 {
     restart_history_free(&c->history);
     c->wanted = true;
-    c->queued = in_order && c->state != CHILD_UP;
+    c->queued = queued;
     c->has_lived = false;
     c->due_ms = 0;
 }
@@ -58,7 +58,9 @@ void supervisor_start(struct supervisor *s)
     s->starts = false;
     s->on_purpose = false;
     for (struct list *l = s->children.next; l != &s->children; l = l->next) {
-        want(list_entry(l, struct child, link), true);
+        struct child *c = list_entry(l, struct child, link);
+
+        want(c, c->state != CHILD_UP);
     }
     s->clock->work_soon(s);
 }
@@ -134,9 +136,9 @@ void supervisor_restart(struct supervisor *s, struct child *c)
     if (!runs(s)) {
         return;
     }
-    want(c, false);
+    want(c, c->queued || (s->state == SUPERVISOR_STARTING && c->state != CHILD_UP));
     c->undecided = false;
-    c->recycled = c->state == CHILD_UP || c->state == CHILD_STARTING || c->state == CHILD_STOPPING;
+    c->recycled = child_is_alive(c);
     s->clock->work_soon(s);
 }
 
@@ -168,7 +170,7 @@ static void child_gives_up(struct supervisor *s, struct child *c)
 }
 
 /* Those that go down and come back with it: never an optional one, never one that is down for good.
- */
+ * A temporary one goes down with them, but does not come back. */
 static void recycle_group(struct supervisor *s, struct child *cause)
 {
     bool reached = s->strategy == ONE_FOR_ALL;
@@ -183,10 +185,10 @@ static void recycle_group(struct supervisor *s, struct child *cause)
         if (!reached || c->spec.optional || !c->wanted) {
             continue;
         }
-        c->queued = true;
+        c->recycled = c != cause && child_is_alive(c);
+        c->wanted = !c->recycled || c->spec.restart != CHILD_TEMPORARY;
+        c->queued = c->wanted;
         c->due_ms = c->due_ms > cause->due_ms ? c->due_ms : cause->due_ms;
-        c->recycled = c != cause && (c->state == CHILD_UP || c->state == CHILD_STARTING ||
-                                     c->state == CHILD_STOPPING);
     }
 }
 
@@ -259,8 +261,10 @@ void child_up(struct child *c)
 
     if (c->state != CHILD_UP && c->state != CHILD_STOPPING) {
         c->state = CHILD_UP;
-        c->wanted = !was_stopping(c);
-        c->queued = false;
+        if (!c->recycled) { /* else it goes down and comes back in its turn */
+            c->wanted = !was_stopping(c);
+            c->queued = false;
+        }
         c->undecided = false;
         c->has_lived = true;
         s->events->child_up(s, c);
