@@ -60,7 +60,9 @@ void supervisor_start(struct supervisor *s)
     for (struct list *l = s->children.next; l != &s->children; l = l->next) {
         struct child *c = list_entry(l, struct child, link);
 
-        want(c, c->state != CHILD_UP);
+        if (!c->removed) {
+            want(c, c->state != CHILD_UP);
+        }
     }
     s->clock->work_soon(s);
 }
@@ -133,7 +135,7 @@ void supervisor_remove(struct supervisor *s, struct child *c)
 
 void supervisor_restart(struct supervisor *s, struct child *c)
 {
-    if (!runs(s)) {
+    if (!runs(s) || c->removed) {
         return;
     }
     want(c, c->queued || (s->state == SUPERVISOR_STARTING && c->state != CHILD_UP));
@@ -209,7 +211,7 @@ static void restart(struct supervisor *s, struct child *c)
 void supervisor_decide(struct supervisor *s, struct child *c, enum crash_decision decision,
                        const char *why)
 {
-    if (!c->undecided) {
+    if (!s->decides || !c->undecided) {
         return;
     }
     c->undecided = false;
@@ -299,14 +301,17 @@ void child_crashed(struct child *c, const struct failure *why)
         return;
     }
     settle(c, CHILD_CRASHED);
-    c->undecided = s->decides;
+    c->undecided = true;
     if (c->spec.restart == CHILD_TEMPORARY) {
         c->wanted = false;
         c->queued = false;
     }
     s->events->child_crashed(s, c, s->decides);
-    if (!c->undecided && c->wanted) {
-        restart(s, c);
+    if (!s->decides && c->undecided) { /* the owner has not done something else about it */
+        c->undecided = false;
+        if (c->wanted) {
+            restart(s, c);
+        }
     }
 }
 
@@ -337,6 +342,7 @@ void child_withdrawn(struct child *c)
 {
     c->wanted = was_stopping(c) && c->wanted;
     c->queued = c->queued && c->wanted;
+    c->undecided = false;
     settle(c, CHILD_STOPPED);
 }
 
