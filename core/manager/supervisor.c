@@ -239,10 +239,11 @@ void supervisor_decide(struct supervisor *s, struct child *c, enum crash_decisio
 
 /* ---- what children report ---- */
 
-/* A stop was under way: by the owner, for its group, or to remove it. */
+/* A stop was under way: by the owner, for its group, or to remove it. Or its supervisor does not
+ * run, and keeps nobody alive. */
 static bool was_stopping(const struct child *c)
 {
-    return c->state == CHILD_STOPPING || c->parent->state == SUPERVISOR_STOPPING || c->removed;
+    return c->state == CHILD_STOPPING || !runs(c->parent) || c->removed;
 }
 
 static void settle(struct child *c, enum child_state state)

@@ -250,7 +250,7 @@ static inline void on_child_stopped(struct supervisor *s, struct child *c)
 
 static inline void on_child_start_failed(struct supervisor *s, struct child *c)
 {
-    assert_string_equal(c->last_error.message, broken()->message);
+    assert_non_null(strstr(c->last_error.message, broken()->message));
     tell(s, c, "%s start-failed", c->name);
 }
 
