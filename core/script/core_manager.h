@@ -49,4 +49,7 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
 /* core_process.c */
 void core_add_process(lua_State *L);
 
+/* core_health.c */
+void core_add_health(lua_State *L);
+
 #endif

@@ -33,6 +33,11 @@ local schemas = {
       version = { kind = "string" },
       description = { kind = "string" },
       restart_policy = shared.fields.restart_policy,
+      health = shared.fields.health,
+      health_checks = {
+        kind = "map", default = {}, key = { kind = "string" },
+        value = { kind = "integer", min = 0, max = 0xFFFFFFFF },
+      },
       methods = {
         kind = "map", required = true, key = { kind = "string" },
         value = {

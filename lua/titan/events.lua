@@ -17,12 +17,10 @@ Events.__index = Events
 -- The events that happen in this version, and those that come with later features.
 local KNOWN <const> = {
   "process:spawn", "process:ready", "process:crash", "process:restart", "process:stop",
-  "log",
+  "health:change", "health:critical", "log",
 }
 local PENDING <const> = {
   ["pool:scale"] = "pools",
-  ["health:change"] = "health checks",
-  ["health:critical"] = "health checks",
   ["child:start-failed"] = "supervisors",
 }
 

@@ -4,6 +4,7 @@ local config = require "titan.config"
 local core = require "titan.core"
 local errors = require "titan.errors"
 local events = require "titan.events"
+local health = require "titan.manager.health"
 local heard = require "titan.manager.heard"
 local run = require "titan.run"
 local starting = require "titan.manager.starting"
@@ -23,7 +24,7 @@ local Manager = {}
 Manager.__index = Manager
 Manager.__name = "titan.Manager"
 
-for _, methods in ipairs { starting, stopping } do
+for _, methods in ipairs { starting, stopping, health } do
   for name, fn in pairs(methods) do
     Manager[name] = fn
   end
@@ -45,6 +46,8 @@ end
 ---@field renamed? boolean whether its class has given it a name
 ---@field policy_of_class? fun(policy: table?): titan.RestartPolicy while the class is not known here
 ---@field version? string
+---@field health_checked? titan.Future while a task waits for the end of a check
+---@field finish_health_check? fun(ok: boolean)
 ---@field start_error? table what the worker said of why it could not start
 ---@field dependencies titan.Dependency[] of the spawn and of the class
 ---@field awaits? titan.Service whose start its own start waits for
@@ -132,6 +135,7 @@ function Manager:_info(service, process)
   if info and service then
     info.version = service.version
     info.file = service.target.file
+    info.health = self:_health_of(service, info)
   end
   return info
 end
@@ -147,8 +151,9 @@ end
 --- What is known of a process, also for a while after its end: id, name, pid, status
 --- (pending, starting, running, stopping, stopped, failed, crashed), isolation, transport,
 --- start_time and end_time (ms of the wall clock), uptime (ms), restart_count, exit,
---- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, and activity
---- (calls, errors, in_flight, lua_heap, running, last_calls). Nil when there is none.
+--- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, health (see
+--- titan.Health), and activity (calls, errors, in_flight, lua_heap, running, last_calls). Nil when
+--- there is none.
 ---@param key string its id or name
 ---@return table?
 function Manager:get_process_info(key)
@@ -182,7 +187,9 @@ end
 -- Events -----------------------------------------------------------------------------------
 
 --- Calls `fn` at each event, in a task of its own. Events: process:spawn, process:ready and
---- process:stop (with what get_process_info gives), process:crash (with a crash report), log
+--- process:stop (with what get_process_info gives), process:crash (with a crash report),
+--- health:change and health:critical (with id, name, pid, from, to, reason, details, failures and
+--- process, what get_process_info gives), log
 --- (with id, name, pid, stream, line, time).
 ---@param event string
 ---@param fn fun(data: table)
@@ -198,9 +205,9 @@ function Manager:off(event, fn)
   self.events:off(event, fn)
 end
 
-for _, name in ipairs { "create_pool", "create_supervisor", "workflow", "get_metrics", "health" } do
+for _, name in ipairs { "create_pool", "create_supervisor", "workflow", "get_metrics" } do
   local features = { create_pool = "pools", create_supervisor = "supervisors",
-    workflow = "workflows", get_metrics = "metrics", health = "health checks" }
+    workflow = "workflows", get_metrics = "metrics" }
   Manager[name] = function()
     errors.raise("invalid_config", text.not_built(features[name]))
   end

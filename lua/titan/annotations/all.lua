@@ -15,6 +15,7 @@ local all = {}
 all.built = {
   { name = "public", annotation = require "titan.annotations.public" },
   { name = "on_shutdown", annotation = require "titan.annotations.on_shutdown" },
+  { name = "health_check", annotation = require "titan.annotations.health_check" },
   { name = "description", annotation = require "titan.annotations.description" },
 }
 
@@ -23,7 +24,6 @@ all.built = {
 all.pending = {
   stage = "workflows",
   compensate = "workflows",
-  health_check = "health checks",
   child = "supervisors",
   stream = "streams",
   trace = "tracing",
