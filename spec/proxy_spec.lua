@@ -188,8 +188,6 @@ describe("a proxy", function()
     local worker = pm:spawn "workers.echo"
     expect.part("metrics are not built in this version",
       expect.error("invalid_config", worker.__metrics, worker).message)
-    expect.part("health checks are not built in this version",
-      expect.error("invalid_config", worker.__health, worker).message)
   end))
 
   it("may be used by many tasks", managed(function(pm)
