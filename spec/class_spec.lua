@@ -219,7 +219,8 @@ describe("a wrong method", function()
 
   it("has something besides the function in its array part", function()
     refuses(with_methods { m = { nothing, nothing } }, "images.methods.m[2]: every annotation is "
-      .. "named by a string, not by a number; allowed: description, health_check, on_shutdown and public")
+      .. "named by a string, not by a number; allowed: description, health_check, "
+      .. "on_shutdown and public")
   end)
 
   it("has an annotation of the wrong type", function()
@@ -232,7 +233,8 @@ describe("a wrong method", function()
   end)
 
   local pending = {
-    stage = "workflows are", compensate = "workflows are", child = "supervisors are", stream = "streams are", trace = "tracing is",
+    stage = "workflows are", compensate = "workflows are", child = "supervisors are",
+    stream = "streams are", trace = "tracing is",
     metric = "metrics are", validate = "argument schemas are", cache = "caching is",
     circuit_breaker = "circuit breakers are", rate_limit = "rate limits are",
     idempotent = "idempotent methods are", retry = "retries are",

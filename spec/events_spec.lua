@@ -229,7 +229,8 @@ describe("pm:on", function()
         err.message)
       err = expect.error("invalid_config", pm[method], pm, "nonsense", table.unpack(arguments))
       assert.equal('on.event: unknown event "nonsense"; there are process:spawn, process:ready, '
-        .. "process:crash, process:restart, process:stop, health:change, health:critical, log", err.message)
+        .. "process:crash, process:restart, process:stop, health:change, health:critical, log",
+        err.message)
     end
     expect.part("unknown event nil", expect.error("invalid_config", pm.on, pm).message)
     expect.part("supervisors are not built in this version",

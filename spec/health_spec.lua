@@ -380,6 +380,29 @@ describe("health", function()
       assert.equal("unknown", worker:__health().status)
     end))
 
+  it("is waited for no longer when the manager is closed", managed(config { interval = "1h" },
+    function(pm)
+      local worker = pm:spawn(PATIENT, { options = { says = "wait" } })
+      local health = titan.go(worker.__health, worker)
+      proc.await("the check", function()
+        return worker:count() == 1
+      end)
+      pm:close()
+      assert.equal("unknown", health:await().status)
+    end))
+
+  it("of a worker that is killed while it is asked is bad", managed({
+    restart_policy = { delay = "1h" }, monitoring = { health_check = { interval = "1h" } },
+  }, function(pm)
+    local worker = pm:spawn(PATIENT, { name = "victim", options = { says = "wait" } })
+    local health = titan.go(worker.__health, worker)
+    proc.await("the check", function()
+      return worker:count() == 1
+    end)
+    pm:kill "victim"
+    assert.equal("it has crashed: was killed by SIGKILL", health:await().reason)
+  end))
+
   it("of one that has crashed and waits for its restart is bad", managed({
     restart_policy = { delay = "1h" }, monitoring = { health_check = { interval = "1h" } },
   }, function(pm)

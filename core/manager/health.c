@@ -119,6 +119,16 @@ static unsigned take_wanted(struct health *h)
     return todo;
 }
 
+/* There is no check any more that somebody could wait for. */
+static void give_up(struct process *p)
+{
+    timer_disarm(p->manager->reactor, &p->health.timer);
+    p->health.checking = false;
+    if (take_wanted(&p->health) != 0 && !p->manager->closing) {
+        p->manager->events->health(p->manager->ctx, p, HEALTH_ASKED);
+    }
+}
+
 static void end_check(struct process *p)
 {
     struct health *h = &p->health;
@@ -176,8 +186,8 @@ static int send_ask(struct process *p, struct health_ask *ask)
 {
     struct peer *peer = ask->is_ping ? &p->control : &p->data;
     struct draft d;
-    int code = request_begin(peer, &d, ask->number, ask->is_ping ? span_of("ping") : (struct span){0},
-                             false, NULL);
+    int code = request_begin(peer, &d, ask->number,
+                             ask->is_ping ? span_of("ping") : (struct span){0}, false, NULL);
 
     if (code < 0) {
         return code;
@@ -283,7 +293,8 @@ static void describe_silence(const struct process *p, const struct health_sight 
         snprintf(a->reason, sizeof a->reason, "%s: no answer within %" PRIu32 " ms",
                  first_unanswered(h)->name, h->options.timeout_ms);
     } else {
-        snprintf(a->reason, sizeof a->reason, "%s", a->found == FOUND_BUSY
+        snprintf(a->reason, sizeof a->reason, "%s",
+                 a->found == FOUND_BUSY
                      ? "busy: its calls make progress, its event loop does not turn"
                      : "no answer: its event loop does not turn");
     }
@@ -404,24 +415,14 @@ uint32_t health_outstanding(const struct process *p)
 
 void health_stop(struct process *p)
 {
-    struct health *h = &p->health;
-    unsigned todo = take_wanted(h);
-
-    timer_disarm(p->manager->reactor, &h->timer);
-    h->checking = false;
-    withdraw(h);
-    if (todo != 0) {
-        p->manager->events->health(p->manager->ctx, p, todo);
-    }
+    withdraw(&p->health);
+    give_up(p);
 }
 
 void health_reset(struct process *p)
 {
     struct health *h = &p->health;
-    unsigned todo = take_wanted(h);
 
-    timer_disarm(p->manager->reactor, &h->timer);
-    h->checking = false;
     h->busy = false;
     h->record = (struct health_record){0};
     h->reason[0] = '\0';
@@ -429,9 +430,7 @@ void health_reset(struct process *p)
     h->since_wall_ms = 0;
     h->latency_ns = 0;
     buf_truncate(&h->details, 0);
-    if (todo != 0) {
-        p->manager->events->health(p->manager->ctx, p, todo);
-    }
+    give_up(p);
 }
 
 void health_free(struct process *p)

@@ -18,7 +18,7 @@
 #define HEALTH_METHOD_LEN 64    /* of a name, with its end */
 
 /* What manager_events.health is told beside HEALTH_CHANGED and HEALTH_CRITICAL. */
-#define HEALTH_ASKED 8u /* the check that health_ask wanted has ended, or will never */
+#define HEALTH_ASKED 8u /* the check that health_ask wanted has ended, or never will */
 
 struct process;
 struct health_ask;

@@ -180,6 +180,7 @@ function Manager:close()
     service.finish_start(false, errors.new("destroyed", "the manager was closed",
       { process = service.name }))
     service.started:ignore()
+    self:_health_waited(service)
     service.finish(true, {})
   end
 end

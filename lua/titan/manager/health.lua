@@ -89,9 +89,17 @@ function Manager:_heard_health(service, what)
   if what & CRITICAL ~= 0 then
     tell(self, service, "health:critical")
   end
-  if what & ASKED ~= 0 and service.health_checked then
-    local finish = service.finish_health_check
-    service.health_checked, service.finish_health_check = nil, nil
+  if what & ASKED ~= 0 then
+    self:_health_waited(service)
+  end
+end
+
+--- Resumes who waits for the end of a check.
+---@param service titan.Service
+function Manager:_health_waited(service)
+  local finish = service.finish_health_check
+  service.health_checked, service.finish_health_check = nil, nil
+  if finish then
     finish(true)
   end
 end
@@ -100,18 +108,16 @@ end
 ---@param service titan.Service
 ---@return titan.Health
 function Manager:_health(service)
-  local info = core.process_info(service.process) or { id = service.id, status = "stopped" }
+  local info = core.process_info(service.process) or { status = "stopped" }
   local health = health_of(service, info)
   if health.last_check then
     return health
   end
-  if not service.health_checked then
-    service.health_checked, service.finish_health_check = tasks.promise()
-  end
   if core.health_ask(service.process) then
+    if not service.health_checked then
+      service.health_checked, service.finish_health_check = tasks.promise()
+    end
     service.health_checked:await()
-  else
-    service.health_checked, service.finish_health_check = nil, nil
   end
   info = core.process_info(service.process) or info
   return (health_of(service, info))
