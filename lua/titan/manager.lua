@@ -44,7 +44,7 @@ end
 ---@field info? titan.ProxyInfo what the proxy knows of the process
 ---@field down_as? string its status while it is down and to be started again
 ---@field renamed? boolean whether its class has given it a name
----@field policy_of_class? fun(policy: table?): titan.RestartPolicy while the class is not known here
+---@field policy_of_class? fun(policy: table?): titan.RestartPolicy for a class not known here
 ---@field version? string
 ---@field health_checked? titan.Future while a task waits for the end of a check
 ---@field finish_health_check? fun(ok: boolean)
