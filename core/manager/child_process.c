@@ -104,6 +104,6 @@ static void ended(struct keeper *k, struct process *p)
 
 void child_process_init(struct child_process *c)
 {
-    c->keeper = (struct keeper){went_down, came_up, ended};
+    c->keeper = (struct keeper){.down = went_down, .up = came_up, .ended = ended};
     c->process = NULL;
 }

@@ -21,6 +21,8 @@ struct manager_events {
     /* It lives no more and is to be started again: in so many ms, or KEEP_HELD. */
     void (*down)(void *ctx, struct process *p, int64_t wait_ms);
     void (*ended)(void *ctx, struct process *p);
+    /* HEALTH_CHANGED, HEALTH_CRITICAL and HEALTH_ASKED, of those what holds. */
+    void (*health)(void *ctx, struct process *p, unsigned what);
     void (*line)(void *ctx, struct process *p, bool is_stderr, const char *text, size_t len);
     void (*forgotten)(void *ctx, struct process *p);
     void (*closed)(

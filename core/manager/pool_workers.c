@@ -187,13 +187,13 @@ static int64_t on_down(struct keeper *k, struct process *process)
     pool_look(p);
     w->why = process->last_error;
     if (!comes_back(w, process)) {
-        w->gave_up = w->state < POOL_WORKER_RETIRING && !process->stop_asked &&
-                     w->replacement == NULL;
+        w->gave_up =
+            w->state < POOL_WORKER_RETIRING && !process->stop_asked && w->replacement == NULL;
         return KEEP_NEVER;
     }
     w->state = POOL_WORKER_DOWN;
-    wait_ms = restart_decide(&process->restart, &process->restarts, pool_now_ms(p),
-                             &p->manager->random);
+    wait_ms =
+        restart_decide(&process->restart, &process->restarts, pool_now_ms(p), &p->manager->random);
     if (wait_ms == RESTART_NEVER) {
         w->gave_up = true;
         return KEEP_NEVER;
@@ -274,7 +274,8 @@ void pool_worker_failed(struct pool_worker *w, const struct failure *why)
 /* One that cannot be warmed up has crashed: its restart policy says what follows. */
 void pool_worker_warmed(struct pool_worker *w, uint32_t life, const struct failure *why)
 {
-    if (w->state != POOL_WORKER_WARMING || w->life != life || w->process->state != PROCESS_RUNNING) {
+    if (w->state != POOL_WORKER_WARMING || w->life != life ||
+        w->process->state != PROCESS_RUNNING) {
         return;
     }
     if (why == NULL) {
@@ -306,9 +307,12 @@ struct pool_worker *pool_worker_of(const struct process *process)
 const char *pool_worker_state_name(const struct pool_worker *w)
 {
     static const char *const names[] = {
-        [POOL_WORKER_STARTING] = "starting", [POOL_WORKER_WARMING] = "warming",
-        [POOL_WORKER_UP] = "up",             [POOL_WORKER_DOWN] = "down",
-        [POOL_WORKER_RETIRING] = "retiring", [POOL_WORKER_GONE] = "gone",
+        [POOL_WORKER_STARTING] = "starting",
+        [POOL_WORKER_WARMING] = "warming",
+        [POOL_WORKER_UP] = "up",
+        [POOL_WORKER_DOWN] = "down",
+        [POOL_WORKER_RETIRING] = "retiring",
+        [POOL_WORKER_GONE] = "gone",
     };
 
     return names[w->state];

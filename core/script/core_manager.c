@@ -45,7 +45,7 @@ struct event {
     const char *kind;
     struct span payload; /* decoded, when there */
     struct span text;    /* a string, when there */
-    int64_t wait_ms;     /* of "down" */
+    int64_t wait_ms;     /* of "down"; of "health": what holds */
     const char *stream;
 };
 
@@ -119,6 +119,11 @@ static void on_down(void *ctx, struct process *p, int64_t wait_ms)
 static void on_ended(void *ctx, struct process *p)
 {
     emit(&(struct event){.sm = ctx, .process = p, .kind = "ended"});
+}
+
+static void on_health(void *ctx, struct process *p, unsigned what)
+{
+    emit(&(struct event){.sm = ctx, .process = p, .kind = "health", .wait_ms = what});
 }
 
 static void on_line(void *ctx, struct process *p, bool is_stderr, const char *text, size_t len)
@@ -218,8 +223,8 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {
-        on_forked, on_declared, on_ready,     on_start_failed, on_down,
-        on_ended,  on_line,     on_forgotten, on_closed,
+        on_forked, on_declared, on_ready, on_start_failed, on_down,
+        on_ended,  on_health,   on_line,  on_forgotten,    on_closed,
     };
     struct runtime *rt = runtime_of(L);
     struct wire_limits limits = WIRE_LIMITS_DEFAULT;
@@ -441,6 +446,7 @@ void core_add_manager(lua_State *L)
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
     core_add_process(L);
+    core_add_health(L);
     core_add_pool(L);
     core_add_supervisor(L);
 }

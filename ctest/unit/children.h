@@ -216,6 +216,11 @@ __attribute__((format(printf, 3, 4))) static inline void tell(struct supervisor 
     }
 }
 
+static inline void on_starting(struct supervisor *s)
+{
+    assert_int_equal(s->state, SUPERVISOR_STARTING);
+}
+
 static inline void on_started(struct supervisor *s)
 {
     tell(s, NULL, "%sstarted", house_of(s)->name);
@@ -267,6 +272,7 @@ static inline void on_child_removed(struct supervisor *s, struct child *c)
 static inline const struct supervisor_events *owner(void)
 {
     static const struct supervisor_events events = {
+        on_starting,
         on_started,
         on_start_failed,
         on_stopped,

@@ -117,7 +117,7 @@ function Manager:_new_proxy(service, methods)
       return self:get_metrics(id)
     end,
     __health = function()
-      errors.raise("invalid_config", text.not_built "health checks")
+      return self:_health(service)
     end,
   }, timeout or 0))
 end
