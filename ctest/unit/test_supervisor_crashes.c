@@ -499,6 +499,7 @@ static void an_end_seen_again_after_somebody_stopped_it_restarts_nobody(void **s
     start_quietly(h);
     child_withdrawn(&at(h, "a")->child);
     down(h, "a");
+    assert_int_equal(at(h, "a")->child.restarts, 0);
     expect_rest(h);
 }
 
