@@ -341,6 +341,7 @@ static void a_restart_while_it_stops_or_is_stopped_does_nothing(void **state)
     restart_child(h, "b");
     down(h, "b");
     expect_did(h->world, "stop b, stop a");
+    assert_true(at(h, "a")->let_go > 0); /* nor is it kept for one */
     expect_rest(h);
 }
 
@@ -387,6 +388,33 @@ static void a_slow_restart_by_hand_holds_up_nobody_elses(void **state)
     expect_did(h->world, "stop b, start a");
 }
 
+static void a_failed_child_restarted_while_it_starts_is_waited_for(void **state)
+{
+    struct house *h = first(*state, ONE_FOR_ONE, "");
+
+    add(h, "a", NO_START);
+    add(h, "b", SLOW_START);
+    start(h);
+    at(h, "a")->starts = LATER;
+    restart_child(h, "a");
+    up(h, "b");
+    expect_heard(h->world, "a start-failed, b up");
+    up(h, "a");
+    expect_heard(h->world, "a up, started");
+}
+
+static void a_child_that_comes_up_as_it_is_removed_is_stopped(void **state)
+{
+    struct house *h = first(*state, ONE_FOR_ONE, "");
+    struct fake *a = add(h, "a", SLOW_START);
+
+    start(h);
+    supervisor_remove(&h->supervisor, &a->child);
+    child_up(&a->child);
+    pump(h->world);
+    expect_did(h->world, "start a, stop a, free a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +442,8 @@ int main(void)
         world_test(a_restart_while_it_starts_overtakes_nobody),
         world_test(stop_while_one_is_restarted_starts_nothing),
         world_test(a_slow_restart_by_hand_holds_up_nobody_elses),
+        world_test(a_failed_child_restarted_while_it_starts_is_waited_for),
+        world_test(a_child_that_comes_up_as_it_is_removed_is_stopped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -337,6 +337,7 @@ static void restart_decided_for_a_temporary_child_is_none(void **state)
     crash(h, "t");
     decide(h, "t", DECIDE_RESTART);
     expect_heard(h->world, "t crashed?");
+    assert_int_equal(at(h, "t")->child.restarts, 0);
     expect_rest(h);
     supervisor_restart(&h->supervisor, &at(h, "t")->child);
     pump(h->world);
@@ -451,6 +452,75 @@ static void a_group_waits_for_a_pending_decision(void **state)
     expect_rest(h);
 }
 
+static void a_pending_decision_does_not_outlive_a_stop(void **state)
+{
+    struct house *h = deciding(*state, "a");
+
+    start_quietly(h);
+    crash(h, "a");
+    stop(h);
+    decide(h, "a", DECIDE_ESCALATE);
+    assert_int_equal(at(h, "a")->child.state, CHILD_STOPPED);
+    crash(h, "a"); /* nor does a crash that is seen late */
+    start(h);
+    expect_did(h->world, "start a");
+}
+
+static void decide_shutdown(struct world *w, struct child *c)
+{
+    supervisor_decide(&w->houses[0].supervisor, c, DECIDE_SHUTDOWN, "");
+}
+
+static void a_decision_in_an_event_that_does_not_ask_is_none(void **state)
+{
+    struct house *h = first(*state, ONE_FOR_ONE, "a");
+
+    start_quietly(h);
+    h->world->on = "a crashed";
+    h->world->react = decide_shutdown;
+    crash(h, "a");
+    advance(h->world, 50);
+    expect_did(h->world, "start a");
+}
+
+static void up_twice_is_up_once(void **state)
+{
+    struct house *h = first(*state, ONE_FOR_ONE, "a");
+
+    start_quietly(h);
+    up(h, "a");
+    expect_heard(h->world, "");
+}
+
+static void an_end_seen_again_after_somebody_stopped_it_restarts_nobody(void **state)
+{
+    struct house *h = first(*state, ONE_FOR_ONE, "a");
+
+    start_quietly(h);
+    child_withdrawn(&at(h, "a")->child);
+    down(h, "a");
+    assert_int_equal(at(h, "a")->child.restarts, 0);
+    expect_rest(h);
+}
+
+static void each_comes_back_at_its_own_time(void **state)
+{
+    struct house *h = first(*state, ONE_FOR_ONE, "abc");
+
+    start_quietly(h);
+    at(h, "a")->child.spec.policy.delay_ms = 60;
+    at(h, "c")->child.spec.policy.delay_ms = 5000;
+    crash(h, "a");
+    crash(h, "b");
+    crash(h, "c");
+    advance(h->world, 59);
+    expect_did(h->world, "start b");
+    advance(h->world, 1);
+    expect_did(h->world, "start a");
+    advance(h->world, 4940);
+    expect_did(h->world, "start c");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +551,11 @@ int main(void)
         world_test(a_decision_after_somebody_stopped_the_child_is_too_late),
         world_test(a_decision_after_somebody_brought_the_child_back_is_too_late),
         world_test(a_group_waits_for_a_pending_decision),
+        world_test(a_pending_decision_does_not_outlive_a_stop),
+        world_test(a_decision_in_an_event_that_does_not_ask_is_none),
+        world_test(up_twice_is_up_once),
+        world_test(an_end_seen_again_after_somebody_stopped_it_restarts_nobody),
+        world_test(each_comes_back_at_its_own_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
