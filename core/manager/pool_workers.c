@@ -207,6 +207,14 @@ static void on_ended(struct keeper *k, struct process *process)
     gone(worker_of(k));
 }
 
+static void on_health(struct keeper *k, struct process *process, enum health_verdict verdict)
+{
+    (void)process;
+    if (verdict == HEALTH_UNHEALTHY) {
+        pool_worker_unhealthy(worker_of(k));
+    }
+}
+
 /* ---- what the host does ---- */
 
 static uint32_t free_slot(const struct pool *p)
@@ -231,6 +239,9 @@ struct pool_worker *pool_worker_new(struct pool *p, struct pool_worker *replaces
         return NULL;
     }
     w->keeper = (struct keeper){.down = on_down, .up = on_up, .ended = on_ended};
+    if (p->options.replace_unhealthy) {
+        w->keeper.health = on_health;
+    }
     w->pool = p;
     w->number = ++p->next_number;
     w->slot = replaces ? replaces->slot : free_slot(p);

@@ -272,16 +272,9 @@ static inline void on_child_removed(struct supervisor *s, struct child *c)
 static inline const struct supervisor_events *owner(void)
 {
     static const struct supervisor_events events = {
-        on_starting,
-        on_started,
-        on_start_failed,
-        on_stopped,
-        on_child_up,
-        on_child_crashed,
-        on_child_stopped,
-        on_child_start_failed,
-        on_child_failed,
-        on_child_removed,
+        on_starting,     on_started,       on_start_failed,  on_stopped,
+        on_child_up,     on_child_crashed, on_child_stopped, on_child_start_failed,
+        on_child_failed, on_child_removed,
     };
 
     return &events;

@@ -93,7 +93,7 @@ local function own_dependencies(loaded, spec)
   local replaced, own = {}, {}
   for _, dependency in ipairs(spec.dependencies) do
     replaced[dependency.alias] = true
-    own[#own + 1] = spec.supervised and dependency or nil
+    own[#own + 1] = spec.awaits_all and dependency or nil
   end
   for _, dependency in ipairs(loaded.dependencies) do
     own[#own + 1] = not replaced[dependency.alias] and dependency or nil
