@@ -8,7 +8,6 @@ local locate = require "titan.locate"
 local proxy = require "titan.proxy"
 local restarts = require "titan.config.restarts"
 local tasks = require "titan.tasks"
-local text = require "titan.text"
 
 ---@class titan.Manager
 local Manager = {}
@@ -134,8 +133,8 @@ end
 
 ---@param target titan.Target
 ---@param options titan.SpawnOptions
----@param keeper? { handle: userdata, key: string|integer, pool: titan.Pool? } the supervisor and the
---- name of the child, or the pool and the number of its worker
+---@param keeper? { handle: userdata, key: string|integer, pool: titan.Pool? } the supervisor and
+--- the name of the child, or the pool and the number of its worker
 ---@return titan.Service
 function Manager:_launch(target, options, keeper)
   local pool = keeper and keeper.pool
