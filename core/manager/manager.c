@@ -19,9 +19,24 @@ static void fail_pending(struct manager *m, const struct failure *why)
     }
 }
 
+/* The first in the queue has the spare, also one that is on its way. */
+static struct process *next_to_fork(struct manager *m)
+{
+    struct list *l = m->pending.next;
+
+    if (m->spare.state == SPARE_ASKED && l != &m->pending) {
+        l = l->next;
+    }
+    if (l == &m->pending || (m->spare.state != SPARE_READY && !zygote_has_room(&m->zygote))) {
+        return NULL;
+    }
+    return list_entry(l, struct process, queued);
+}
+
 /* At the end of a turn, and whenever the zygote has room. */
 static void fork_pending(struct manager *m)
 {
+    struct process *next;
     struct failure why;
 
     if (m->closing) {
@@ -30,12 +45,11 @@ static void fork_pending(struct manager *m)
     if (!list_empty(&m->pending) && zygote_start(&m->zygote, &why) < 0) {
         fail_pending(m, &why);
     }
-    while (!list_empty(&m->pending) && zygote_has_room(&m->zygote)) {
-        struct process *p = list_entry(m->pending.next, struct process, queued);
-
-        list_remove(&p->queued);
-        process_fork(p);
+    while ((next = next_to_fork(m)) != NULL) {
+        list_remove(&next->queued);
+        process_fork(next);
     }
+    spare_ask(m);
 }
 
 void manager_requeue(struct manager *m, struct process *p)
@@ -62,6 +76,9 @@ static void on_forked(void *ctx, uint64_t tag, pid_t pid, int pidfd, int error)
 {
     struct process *p = find_tag(ctx, tag);
 
+    if (spare_forked(ctx, tag, pid, pidfd, error)) {
+        return;
+    }
     if (p != NULL) {
         process_forked(p, pid, pidfd, error);
     } else {
@@ -89,11 +106,13 @@ static void for_living(struct manager *m, void (*step)(struct process *p))
 
 static void on_warm(void *ctx)
 {
+    spare_adopt(ctx);
     for_living(ctx, process_adopt);
 }
 
 static void on_zygote_died(void *ctx)
 {
+    spare_zygote_died(ctx);
     for_living(ctx, process_zygote_died);
 }
 
@@ -195,16 +214,15 @@ static void end_of_turn(struct flusher *f)
 
 /* ---- life ---- */
 
-int manager_open(struct manager *m, struct reactor *r, const struct wire_limits *limits,
-                 uint32_t sweep_interval_ms, struct span boot, const struct manager_events *events,
-                 void *ctx, struct failure *why)
+int manager_open(struct manager *m, struct reactor *r, const struct manager_options *options,
+                 const struct manager_events *events, void *ctx, struct failure *why)
 {
     static const struct zygote_events zygote_events = {on_forked, on_warm, on_serving,
                                                        on_zygote_died, on_zygote_failed};
 
     memset(m, 0, sizeof *m);
     m->reactor = r;
-    m->limits = *limits;
+    m->limits = options->limits;
     m->events = events;
     m->ctx = ctx;
     m->random.state = now_ns() ^ random_mix((uint64_t)getpid());
@@ -212,11 +230,12 @@ int manager_open(struct manager *m, struct reactor *r, const struct wire_limits 
     list_init(&m->pending);
     list_init(&m->ended);
     flusher_init(&m->turn, end_of_turn);
-    m->sweep_interval_ms = sweep_interval_ms;
+    m->sweep_interval_ms = options->sweep_interval_ms;
+    spare_init(m, options->spare);
     if (!manager_sweep_later(m)) {
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
-    if (zygote_open(&m->zygote, r, boot, &zygote_events, m) < 0) {
+    if (zygote_open(&m->zygote, r, options->boot, &zygote_events, m) < 0) {
         timer_disarm(r, &m->sweep);
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory or descriptors");
     }
@@ -255,6 +274,7 @@ void manager_close(struct manager *m)
         map_remove(&m->by_name, &p->by_name);
         process_destroy(p);
     }
+    spare_close(m);
     zygote_close(&m->zygote);
     reactor_flush_later(m->reactor, &m->turn);
 }

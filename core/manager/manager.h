@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "manager/process.h"
+#include "manager/spare.h"
 #include "spawn/zygote.h"
 
 #define ENDED_KEPT 256 /* processes that have ended and can still be asked about */
@@ -46,17 +47,22 @@ struct manager {
     uint64_t next_number;
     uint64_t next_tag;
     struct random random;
+    struct spare spare;
     struct timer sweep;
     uint32_t sweep_interval_ms;
     unsigned sweeps;
     bool closing;
 };
 
-/* `boot` goes to the zygote, which starts at once. Every sweep_interval_ms the kernel is asked
- * about every process (sweep.c). */
-int manager_open(struct manager *m, struct reactor *r, const struct wire_limits *limits,
-                 uint32_t sweep_interval_ms, struct span boot, const struct manager_events *events,
-                 void *ctx, struct failure *why);
+struct manager_options {
+    struct wire_limits limits;  /* of the workers' data connections */
+    uint32_t sweep_interval_ms; /* how often the kernel is asked about every process (sweep.c) */
+    bool spare;                 /* whether a worker is forked ahead of its need (spare.h) */
+    struct span boot;           /* goes to the zygote, which starts at once */
+};
+
+int manager_open(struct manager *m, struct reactor *r, const struct manager_options *options,
+                 const struct manager_events *events, void *ctx, struct failure *why);
 
 /* Kills and reaps what still lives, without `ended` events. Safe in any callback, and twice: the
  * memory stays until manager_free, which nothing of the manager's may be calling. */

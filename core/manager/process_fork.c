@@ -1,9 +1,7 @@
-/* The birth of a process: its descriptors, the zygote's answer, and what happens when that dies. */
+/* The birth of a process: from the spare or by the zygote, and what happens when that dies. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,50 +9,6 @@
 #include "manager/manager.h"
 #include "manager/process_parts.h"
 #include "spawn/fdpass.h"
-
-/* A connected pair: ours goes to *ours, the worker's to *theirs. */
-static int make_pair(int *ours, int *theirs)
-{
-    int pair[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        return -errno;
-    }
-    *ours = pair[0];
-    *theirs = pair[1];
-    return 0;
-}
-
-static int make_pipe(int *ours, int *theirs)
-{
-    int pair[2];
-
-    if (pipe2(pair, O_CLOEXEC) < 0) {
-        return -errno;
-    }
-    *ours = pair[0];
-    *theirs = pair[1];
-    return 0;
-}
-
-static int make_fds(struct process *p, int ours[WORKER_FDS], int theirs[WORKER_FDS])
-{
-    int code = make_pair(&ours[FD_DATA], &theirs[FD_DATA]);
-
-    if (code == 0) {
-        code = make_pair(&ours[FD_CONTROL], &theirs[FD_CONTROL]);
-    }
-    if (code == 0) {
-        code = make_pipe(&ours[FD_STDOUT], &theirs[FD_STDOUT]);
-    }
-    if (code == 0) {
-        code = make_pipe(&ours[FD_STDERR], &theirs[FD_STDERR]);
-    }
-    if (code == 0) {
-        code = status_create(&p->status, &theirs[FD_STATUS]);
-    }
-    return code;
-}
 
 /* Each descriptor that is taken over becomes -1. */
 static int open_ours(struct process *p, int ours[WORKER_FDS])
@@ -97,31 +51,61 @@ static void fork_impossible(struct process *p, int error)
     process_dispatch(p, EVENT_FORK_FAILED);
 }
 
-void process_fork(struct process *p)
+/* The start is sent before anything is forked: the worker finds it when it first looks. */
+static int begin(struct process *p, int ours[WORKER_FDS])
 {
-    int ours[WORKER_FDS] = {-1, -1, -1, -1, -1};
-    int theirs[WORKER_FDS] = {-1, -1, -1, -1, -1};
-    int error = make_fds(p, ours, theirs);
+    if (open_ours(p, ours) < 0) {
+        return -ENOMEM;
+    }
+    p->state = PROCESS_FORKING;
+    p->tag = ++p->manager->next_tag;
+    p->zygote_number = p->manager->zygote.deaths;
+    return peer_notify(&p->control, "start",
+                       (struct span){buf_front(&p->spec), buf_len(&p->spec)}) < 0
+               ? -ENOMEM
+               : 0;
+}
 
-    if (error == 0 && open_ours(p, ours) < 0) {
-        error = -ENOMEM;
+static void fork_spare(struct process *p, struct birth *b, pid_t pid, int pidfd)
+{
+    p->status = b->status;
+    b->status = NULL;
+    if (begin(p, b->ours) < 0) {
+        process_kill_stray(p->manager, pid, pidfd);
+        fork_impossible(p, ENOMEM);
+    } else {
+        process_forked(p, pid, pidfd, 0);
     }
+}
+
+static void fork_new(struct process *p, struct birth *b)
+{
+    int error = birth_make(b);
+
+    p->status = b->status;
+    b->status = NULL;
     if (error == 0) {
-        p->state = PROCESS_FORKING;
-        p->tag = ++p->manager->next_tag;
-        p->zygote_number = p->manager->zygote.deaths;
-        if (peer_notify(&p->control, "start",
-                        (struct span){buf_front(&p->spec), buf_len(&p->spec)}) < 0) {
-            error = -ENOMEM;
-        } else if (zygote_fork(&p->manager->zygote, p->tag, theirs, &p->last_error) < 0) {
-            process_dispatch(p, EVENT_FORK_FAILED);
-        }
+        error = begin(p, b->ours);
     }
-    close_all(ours, WORKER_FDS);
-    close_all(theirs, WORKER_FDS);
     if (error < 0) {
         fork_impossible(p, -error);
+    } else if (zygote_fork(&p->manager->zygote, p->tag, b->theirs, &p->last_error) < 0) {
+        process_dispatch(p, EVENT_FORK_FAILED);
     }
+}
+
+void process_fork(struct process *p)
+{
+    struct birth b = BIRTH_NONE;
+    int pidfd;
+    pid_t pid;
+
+    if (spare_take(p->manager, &b, &pid, &pidfd)) {
+        fork_spare(p, &b, pid, pidfd);
+    } else {
+        fork_new(p, &b);
+    }
+    birth_discard(&b);
 }
 
 void process_forked(struct process *p, pid_t pid, int pidfd, int error)

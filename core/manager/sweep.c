@@ -40,6 +40,7 @@ static void sweep(struct timer *t)
     struct process *p;
 
     m->sweeps++;
+    spare_reap(m, false);
     while (!m->closing && (p = find_dead(m)) != NULL) {
         process_dispatch(p, EVENT_EXITED);
     }

@@ -219,7 +219,7 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
     return value_encode(L, index, &limits, b, why);
 }
 
-/* manager_open(boot, limits, log_format, on_event, sweep_interval) -> manager */
+/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare) -> manager */
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {
@@ -227,7 +227,7 @@ static int manager_open_lua(lua_State *L)
         on_ended,  on_health,   on_line,  on_forgotten,    on_closed,
     };
     struct runtime *rt = runtime_of(L);
-    struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct manager_options options = {.limits = WIRE_LIMITS_DEFAULT};
     struct script_manager *sm;
     struct buf boot = {0};
     struct failure why;
@@ -235,9 +235,11 @@ static int manager_open_lua(lua_State *L)
 
     luaL_checktype(L, 2, LUA_TTABLE);
     luaL_checktype(L, 4, LUA_TFUNCTION);
-    limits.frame = core_field_uint(L, 2, "frame");
-    limits.nesting = core_field_uint(L, 2, "nesting");
-    limits.outstanding = core_field_uint(L, 2, "outstanding");
+    options.limits.frame = core_field_uint(L, 2, "frame");
+    options.limits.nesting = core_field_uint(L, 2, "nesting");
+    options.limits.outstanding = core_field_uint(L, 2, "outstanding");
+    options.sweep_interval_ms = (uint32_t)luaL_checkinteger(L, 5);
+    options.spare = lua_toboolean(L, 6);
     runtime_reactor(rt);
     sm = lua_newuserdatauv(L, sizeof *sm, 3);
     memset(sm, 0, sizeof *sm);
@@ -254,8 +256,8 @@ static int manager_open_lua(lua_State *L)
     luaL_setmetatable(L, MANAGER_TYPE);
     code = core_encode_own(L, 1, &boot, &why);
     if (code == TITAN_OK) {
-        code = manager_open(&sm->manager, &rt->reactor, &limits, (uint32_t)luaL_checkinteger(L, 5),
-                            (struct span){buf_front(&boot), buf_len(&boot)}, &events, sm, &why);
+        options.boot = (struct span){buf_front(&boot), buf_len(&boot)};
+        code = manager_open(&sm->manager, &rt->reactor, &options, &events, sm, &why);
     }
     buf_free(&boot);
     if (code < 0) {

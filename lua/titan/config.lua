@@ -83,6 +83,10 @@ manager_fields.advanced = {
       kind = "duration", min = 1, default = 30000,
       doc = "how often the kernel is asked about every process",
     },
+    spare_worker = {
+      kind = "boolean", default = true,
+      doc = "keep one worker forked ahead, so that the next one starts sooner",
+    },
     handle_signals = { kind = "boolean", default = true, doc = "stop gracefully on TERM and INT" },
     temp_dir = { kind = "string", pending = "temporary files" },
   },
@@ -154,6 +158,7 @@ local spawn_schema = { kind = "table", fields = spawn_fields }
 ---@class titan.AdvancedConfig
 ---@field graceful_shutdown_timeout integer ms
 ---@field liveness_sweep_interval integer ms
+---@field spare_worker boolean
 ---@field handle_signals boolean
 
 ---@class titan.SpawnOptions every duration in ms

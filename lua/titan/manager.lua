@@ -99,7 +99,7 @@ function manager.new(options)
     function(kind, process, ...)
       local service = self.services[process]
       return service and heard[kind](self, service, ...)
-    end, checked.advanced.liveness_sweep_interval)
+    end, checked.advanced.liveness_sweep_interval, checked.advanced.spare_worker)
   run.adopt(self)
   return self
 end

@@ -1,5 +1,6 @@
 --- A test body that runs as a Titan program and has a manager of its own, whose workers
---- print nothing and are not started again: `it("adds", managed(function(pm) ... end))`.
+--- print nothing and are not started again, and who keeps no spare one, so that what there is can be
+--- counted: `it("adds", managed(function(pm) ... end))`.
 
 local titan = require "titan"
 
@@ -12,6 +13,8 @@ return function(config, fn)
   end
   config.logs = config.logs or { format = "none" }
   config.restart_policy = config.restart_policy or { enabled = false }
+  config.advanced = config.advanced or {}
+  config.advanced.spare_worker = config.advanced.spare_worker or false
   return function()
     titan.run(function()
       fn(titan.manager(config))

@@ -1,0 +1,157 @@
+#include "manager/spare.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "manager/manager.h"
+#include "manager/process_parts.h"
+#include "spawn/fdpass.h"
+
+static void nobody(struct spare *s)
+{
+    birth_discard(&s->birth);
+    close_all(&s->pidfd, 1);
+    s->state = SPARE_NONE;
+    s->tag = 0;
+    s->pid = 0;
+}
+
+void spare_init(struct manager *m, bool wanted)
+{
+    m->spare = (struct spare){.wanted = wanted, .birth = BIRTH_NONE, .pidfd = -1};
+}
+
+void spare_is_due(struct manager *m)
+{
+    struct spare *s = &m->spare;
+
+    if (s->wanted && s->state == SPARE_NONE) {
+        s->due = true;
+        reactor_flush_later(m->reactor, &m->turn);
+    }
+}
+
+/* Without descriptors, memory or room there is none: it is a convenience. */
+void spare_ask(struct manager *m)
+{
+    struct spare *s = &m->spare;
+
+    if (!s->due || s->state != SPARE_NONE || !list_empty(&m->pending) ||
+        !zygote_has_room(&m->zygote)) {
+        return;
+    }
+    s->due = false;
+    if (birth_make(&s->birth) < 0) {
+        nobody(s);
+        return;
+    }
+    s->tag = ++m->next_tag;
+    s->state = SPARE_ASKED;
+    if (zygote_fork(&m->zygote, s->tag, s->birth.theirs, NULL) < 0) {
+        nobody(s);
+        return;
+    }
+    close_all(s->birth.theirs, WORKER_FDS);
+}
+
+bool spare_forked(struct manager *m, uint64_t tag, pid_t pid, int pidfd, int error)
+{
+    struct spare *s = &m->spare;
+
+    if (s->state != SPARE_ASKED || s->tag != tag) {
+        return false;
+    }
+    if (error < 0) {
+        nobody(s);
+    } else {
+        s->state = SPARE_READY;
+        s->pid = pid;
+        s->pidfd = pidfd;
+    }
+    return true;
+}
+
+static bool is_alive(const struct spare *s)
+{
+    siginfo_t info = {0};
+
+    return waitid((idtype_t)P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) ==
+               0 &&
+           info.si_pid == 0;
+}
+
+static void end(struct manager *m)
+{
+    struct spare *s = &m->spare;
+
+    process_kill_stray(m, s->pid, s->pidfd);
+    s->pidfd = -1;
+    nobody(s);
+}
+
+bool spare_take(struct manager *m, struct birth *birth, pid_t *pid, int *pidfd)
+{
+    struct spare *s = &m->spare;
+
+    if (s->state != SPARE_READY) {
+        return false;
+    }
+    if (!is_alive(s)) {
+        end(m);
+        return false;
+    }
+    *birth = s->birth;
+    *pid = s->pid;
+    *pidfd = s->pidfd;
+    s->birth = BIRTH_NONE;
+    s->pidfd = -1;
+    nobody(s);
+    return true;
+}
+
+void spare_zygote_died(struct manager *m)
+{
+    struct spare *s = &m->spare;
+
+    if (s->state == SPARE_ASKED) {
+        spare_reap(m, true); /* of a death before this one; it has had the time */
+        s->unannounced = s->birth.status;
+        s->birth.status = NULL;
+        nobody(s);
+    }
+}
+
+void spare_adopt(struct manager *m)
+{
+    if (m->spare.state == SPARE_READY) {
+        zygote_adopt(&m->zygote, m->spare.pid);
+    }
+}
+
+void spare_reap(struct manager *m, bool wait)
+{
+    struct spare *s = &m->spare;
+    pid_t pid = s->unannounced ? status_load(s->unannounced->pid) : 0;
+
+    if (pid > 0 && wait) {
+        kill(pid, SIGKILL); /* not yet waited for, so the number is its own */
+    }
+    if (pid > 0 && waitpid(pid, NULL, (wait ? 0 : WNOHANG) | __WALL) == 0) {
+        return; /* later */
+    }
+    status_unmap(&s->unannounced);
+}
+
+void spare_close(struct manager *m)
+{
+    struct spare *s = &m->spare;
+
+    if (s->state == SPARE_READY) {
+        end(m);
+    } else {
+        nobody(s); /* the zygote ends with the manager, and what it forked with it */
+    }
+    spare_reap(m, true);
+}

@@ -1,0 +1,58 @@
+/*
+ * The spare: a worker that is forked ahead of its need, so that the next spawn or restart finds one
+ * that has forked and set itself up, and only has to load its class. It belongs to nobody, knows
+ * nothing yet and waits; one a manager, made when a worker has become ready and no other waits to
+ * be forked.
+ *
+ *     NONE --spare_ask--> ASKED --the zygote's answer--> READY --taken--> NONE
+ *
+ * A zygote that dies while the spare is ASKED may have forked it all the same. Its descriptors are
+ * closed then, so that it ends by itself; its page says who it was, and the next sweep reaps it.
+ */
+#ifndef TITAN_MANAGER_SPARE_H
+#define TITAN_MANAGER_SPARE_H
+
+#include <sys/types.h>
+
+#include "manager/birth.h"
+#include "transport/reactor.h"
+
+struct manager;
+
+enum spare_state { SPARE_NONE, SPARE_ASKED, SPARE_READY };
+
+struct spare {
+    enum spare_state state;
+    bool wanted;  /* the config says so */
+    bool due;     /* it may be asked for */
+    uint64_t tag; /* of the fork asked for */
+    struct birth birth;
+    pid_t pid;
+    int pidfd; /* when READY */
+    struct status_page *unannounced;
+};
+
+void spare_init(struct manager *m, bool wanted);
+
+/* A worker has become ready: now is the time for the next. */
+void spare_is_due(struct manager *m);
+
+/* Asks for it if it is due and nobody waits for the zygote. */
+void spare_ask(struct manager *m);
+
+/* The spare, if there is one that lives. All of it is the caller's then. */
+bool spare_take(struct manager *m, struct birth *birth, pid_t *pid, int *pidfd);
+
+/* The zygote's answer; false when it is not about the spare. */
+bool spare_forked(struct manager *m, uint64_t tag, pid_t pid, int pidfd, int error);
+
+void spare_zygote_died(struct manager *m);
+void spare_adopt(struct manager *m);
+
+/* Reaps one that a dead zygote forked without saying so; `wait`: its end is waited for. */
+void spare_reap(struct manager *m, bool wait);
+
+/* Kills and reaps it. */
+void spare_close(struct manager *m);
+
+#endif
