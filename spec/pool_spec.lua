@@ -513,12 +513,12 @@ describe("a pool that replaces its workers", function()
   end))
 
   it("replaces those that are too large, and warns before", pooled({
-    size = 1, memory_limit = "100MB", memory_warning_threshold = 0.9 }, function(pool, pm)
+    size = 1, memory_limit = "60MB", memory_warning_threshold = 0.9 }, function(pool, pm)
     local next_warning = proc.listen(pm, "pool:memory")
-    local first = pool:grow(150 << 20)
+    local first = pool:grow(80 << 20)
     local warning = next_warning()
     assert.equal("pooled-1", warning.name)
-    assert.is_true(warning.memory > 90 << 20)
+    assert.is_true(warning.memory > 54 << 20)
     proc.await("another worker", function()
       return pool:pid() ~= first
     end)
@@ -560,6 +560,57 @@ describe("the end of a pool", function()
     local call = pool.async:sleep("1h")
     pool:destroy(20)
     expect.error("worker_lost", call.await, call)
+  end))
+end)
+
+describe("a pool as a service of workers", function()
+  it("takes their calls, which wait like others", pooled({ size = 2, max_concurrency = 1 },
+    function(_, pm)
+      local caller = pm:spawn("workers.caller", { dependencies = { "pooled" } })
+      assert.equal("x", caller:call("pooled", "echo", "x"))
+      local pids = {}
+      for i, future in ipairs(calls(caller, 12, "call", "pooled", "sleep", 2)) do
+        pids[i] = future:await()
+      end
+      assert.equal(2, select(2, tally(pids)))
+      local failure = caller:failure("pooled", "fail")
+      assert.equal("remote_error", failure.code)
+      assert.equal("worker_lost", caller:failure("pooled", "die").code)
+      assert.equal("x", caller:call("pooled", "echo", "x"))
+    end))
+
+  it("gives up what its callers give up", pooled({ size = 1, max_concurrency = 1 },
+    function(pool, pm)
+      local caller = pm:spawn "workers.caller"
+      local under_way = caller.async:call_within(30, "pooled", "sleep", "1h")
+      local waiting = caller.async:call_within(20, "pooled", "echo")
+      expect.error("timeout", waiting.await, waiting)
+      expect.error("timeout", under_way.await, under_way)
+      proc.await("an idle pool", function()
+        return pool.pending == 0 and pool.active == 0
+      end)
+      local orphan = caller.async:call("pooled", "sleep", "1h")
+      local queued = caller.async:call("pooled", "echo")
+      proc.await("a call that waits", function()
+        return pool.pending == 1
+      end)
+      pm:kill "caller"
+      expect.error("worker_lost", orphan.await, orphan)
+      expect.error("worker_lost", queued.await, queued)
+      assert.equal(0, pool.pending)
+      assert.equal(1, pool:echo(1))
+    end))
+
+  it("refuses them as it refuses others", pooled({
+    size = 1, max_concurrency = 1, max_queue_size = 1 }, function(pool, pm)
+    local caller = pm:spawn "workers.caller"
+    local futures = calls(caller, 2, "call", "pooled", "sleep", "1h")
+    proc.await("a call that waits", function()
+      return pool.pending == 1
+    end)
+    assert.equal("overloaded", caller:failure("pooled", "echo").code)
+    pool:destroy(0)
+    assert.same({ destroyed = 1, worker_lost = 1 }, outcomes(futures))
   end))
 end)
 
