@@ -50,9 +50,17 @@ local ROWS <const> = {
     floor = "kill.notify.p50_us" },
   { name = "SIGKILL to the crash event, p99", unit = "us", titan = "kill.notify.p99_us",
     floor = "kill.notify.p99_us" },
-  { name = "SIGKILL to a new one's answer, p50", unit = "us", titan = "kill.replace.p50_us",
+  { name = "SIGKILL to the next life's answer", unit = "us", titan = "kill.replace.p50_us",
     floor = "kill.replace.p50_us", bar = at_most(3) },
-  { name = "CPU of a manager of 100 at rest", unit = "%", titan = "idle.manager.cpu_percent" },
+  { name = "pool over direct call, 2 workers", unit = "us", titan = "pool.of_2.added_us",
+    bar = { most = 2 } },
+  { name = "pool over direct call, 200 workers", unit = "us", titan = "pool.of_200.added_us",
+    bar = { most = 2 } },
+  { name = "calls of 100 us CPU, 1 worker", unit = "/s", titan = "parallel.burn.one_per_s" },
+  { name = "calls of 100 us CPU, 2 workers", unit = "/s", titan = "parallel.burn.two_per_s" },
+  { name = "  2 workers over 1", unit = "x", titan = "parallel.burn.times", bar = { least = 1.6 } },
+  { name = "CPU of a manager of 1000 at rest", unit = "%", titan = "idle.manager.cpu_percent",
+    bar = { most = 1 } },
 }
 
 -- What was measured ---------------------------------------------------------------------
@@ -99,7 +107,7 @@ local function is_met(bar, figure, ratio)
       value = ratio
     end
   end
-  return value and value <= (bar.most or math.huge) and value >= (bar.least or 0)
+  return value and value <= (bar.most or math.huge) and value >= (bar.least or -math.huge)
 end
 
 ---@return table[] rows that have been measured, with titan, floor, ratio, met and the rounds

@@ -113,17 +113,17 @@ describe("a wrong declaration", function()
       .. '(milliseconds, or a string such as "30s"), given number 0' },
     { "isolation", "thread", "thread isolation is" .. NOT_BUILT .. '; what works is "process"' },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
-    { "restart_policy", {}, "restarts are" .. NOT_BUILT .. "; leave the key out" },
+    { "restart_policy", true, "expected a table, given boolean true" },
     { "resources", {}, "resource limits are" .. NOT_BUILT .. "; leave the key out" },
     { "memory", "1MB", "memory limits are" .. NOT_BUILT .. "; leave the key out" },
-    { "health", {}, "health checks are" .. NOT_BUILT .. "; leave the key out" },
+    { "health", true, 'expected a table or false, given boolean true' },
     { "security", {}, "the sandbox is" .. NOT_BUILT .. "; leave the key out" },
     { "observability", {}, "tracing and custom metrics are" .. NOT_BUILT .. "; leave the key out" },
     { "verison", "1", 'unknown key; did you mean "version"?' },
     { "method", {}, 'unknown key; did you mean "methods"?' },
     { "preposterous", {}, "unknown key; allowed: all_methods_public, cwd, dependencies, "
-      .. "description, env, init, isolation, methods, name, "
-      .. "startup_timeout, transport and version" },
+      .. "description, env, health, init, isolation, methods, name, "
+      .. "restart_policy, startup_timeout, transport and version" },
   }
   for _, case in ipairs(mistakes) do
     it("has its " .. case[1] .. " = " .. tostring(case[2]) .. " refused", function()
@@ -214,12 +214,13 @@ describe("a wrong method", function()
       'images.methods.m.circut_breaker: unknown annotation; did you mean "circuit_breaker"?')
     refuses(with_methods { m = { preposterous = {}, nothing } },
       "images.methods.m.preposterous: unknown annotation; allowed: "
-      .. "description, on_shutdown and public")
+      .. "child, description, health_check, idempotent, on_shutdown and public")
   end)
 
   it("has something besides the function in its array part", function()
     refuses(with_methods { m = { nothing, nothing } }, "images.methods.m[2]: every annotation is "
-      .. "named by a string, not by a number; allowed: description, on_shutdown and public")
+      .. "named by a string, not by a number; allowed: child, description, health_check, "
+      .. "idempotent, on_shutdown and public")
   end)
 
   it("has an annotation of the wrong type", function()
@@ -232,11 +233,11 @@ describe("a wrong method", function()
   end)
 
   local pending = {
-    stage = "workflows are", compensate = "workflows are", health_check = "health checks are",
-    child = "supervisors are", stream = "streams are", trace = "tracing is",
+    stage = "workflows are", compensate = "workflows are",
+    stream = "streams are", trace = "tracing is",
     metric = "custom metrics are", validate = "argument schemas are", cache = "caching is",
     circuit_breaker = "circuit breakers are", rate_limit = "rate limits are",
-    idempotent = "idempotent methods are", retry = "retries are",
+    retry = "retries are",
     timeout = "timeouts of methods are", bulkhead = "bulkheads are", fallback = "fallbacks are",
   }
   for annotation, subject in pairs(pending) do

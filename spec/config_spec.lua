@@ -40,7 +40,10 @@ local defaults = {
   },
   resources = { max_memory = 536870912, max_cpu = 1.0, timeout = 30000 },
   monitoring = {
-    health_check = { interval = 30000, timeout = 5000 }, metrics = true, tracing = false,
+    health_check = {
+      enabled = true, interval = 30000, timeout = 5000, failures = 3, restart_hung = true,
+    },
+    metrics = true, tracing = false,
   },
   testing = { use_mock_spawner = false },
   advanced = {
@@ -109,6 +112,12 @@ describe("config.check", function()
     { "advanced.graceful_shutdown_timeout", "10s", 10000 },
     { "advanced.handle_signals", false },
     { "monitoring.metrics", false },
+    { "monitoring.health_check.interval", "1s", 1000 },
+    { "monitoring.health_check.timeout", 1 },
+    { "monitoring.health_check.failures", 1 },
+    { "monitoring.health_check.hang_after", "2m", 120000 },
+    { "monitoring.health_check.restart_hung", false },
+    { "monitoring.health_check.enabled", false },
     { "logs.format", "text" }, { "logs.format", "json" }, { "logs.format", "none" },
     { "limits.frame", "1KB", 1024 }, { "limits.frame", "1GB", 1073741824 },
     { "limits.nesting", 1 }, { "limits.nesting", 200 },
@@ -135,25 +144,10 @@ describe("config.check", function()
     { "store", "redis", "the redis store is" .. NOT_BUILT .. '; what works is "memory"' },
     { "host", "0.0.0.0", "the tcp transport is" },
     { "tls", {}, "the tcp transport is" },
-    { "restart_policy", true, "restarts are" },
-    { "restart_policy.enabled", false, "restarts are" },
-    { "restart_policy.max_restarts", 4, "restarts are" },
-    { "restart_policy.window", "2m", "restarts are" },
-    { "restart_policy.delay", 0, "restarts are" },
-    { "restart_policy.backoff", "linear", "restarts are" },
-    { "restart_policy.backoff.type", "linear", "restarts are" },
-    { "restart_policy.backoff.initial", 1, "restarts are" },
-    { "restart_policy.backoff.max", 1, "restarts are" },
-    { "restart_policy.backoff.factor", 3, "restarts are" },
-    { "restart_policy.backoff.jitter", 0, "restarts are" },
     { "resources.max_memory", "256MB", "resource limits are" },
     { "resources.max_cpu", 0.5, "resource limits are" },
-    { "monitoring.health_check", false, "health checks are" },
-    { "monitoring.health_check.interval", "1s", "health checks are" },
-    { "monitoring.health_check.timeout", "1s", "health checks are" },
     { "monitoring.tracing", true, "tracing is" },
     { "testing.use_mock_spawner", true, "the testing kit is" },
-    { "advanced.liveness_sweep_interval", "1s", "the liveness sweep is" },
     { "advanced.temp_dir", "/tmp", "temporary files are" },
   }
   for _, case in ipairs(not_built) do
@@ -177,7 +171,7 @@ describe("config.check", function()
     { "logs.fromat", "json", 'unknown key; did you mean "format"?' },
     { "limits.nestin", 3, 'unknown key; did you mean "nesting"?' },
     { "kubernetes", {}, "unknown key; allowed: advanced, isolation, limits, logs, monitoring, "
-      .. "preload, resources, store and transport" },
+      .. "preload, resources, restart_policy, store and transport" },
     { "isolation", "proces", 'unknown value "proces"; did you mean "process"?' },
     { "isolation", 1, 'expected "process", given number 1' },
     { "transport", "unxi", 'unknown value "unxi"; did you mean "unix"?' },
@@ -194,6 +188,12 @@ describe("config.check", function()
     { "advanced.graceful_shutdown_timeout", false,
       "expected a duration " .. MILLISECONDS .. ", given boolean false" },
     { "advanced.handle_signals", "yes", 'expected true or false, given string "yes"' },
+    { "monitoring.health_check", true, "expected a table or false, given boolean true" },
+    { "monitoring.health_check.interval", 0, "expected a duration from 1ms to 24h "
+      .. MILLISECONDS .. ", given number 0" },
+    { "monitoring.health_check.failures", 0,
+      "expected an integer from 1 to 1000, given number 0" },
+    { "monitoring.health_check.intervall", 1, 'unknown key; did you mean "interval"?' },
     { "logs.format", "jsn", 'unknown value "jsn"; did you mean "json"?' },
     { "logs.format", "colourful",
       'unknown value "colourful"; allowed: "auto", "text", "json" or "none"' },
@@ -213,6 +213,14 @@ describe("config.check", function()
       assert.equal("config." .. case[1] .. ": " .. case[3], err.message)
     end)
   end
+
+  it("turns health checks off with false, and keeps what they would be", function()
+    local off = config.check { monitoring = { health_check = false } }.monitoring.health_check
+    assert.same({ enabled = false, interval = 30000, timeout = 5000, failures = 3,
+      restart_hung = true }, off)
+    assert.same({ enabled = false }, config.spawn_options({ health = false }).health)
+    assert.same({ failures = 1 }, config.spawn_options({ health = { failures = 1 } }).health)
+  end)
 
   it("refuses modules of preload that are no names", function()
     assert.equal("config.preload[2]: expected a non-empty string without NUL, given string \"\"",
@@ -346,15 +354,15 @@ describe("config.spawn_options", function()
     { "options", "x", 'expected a table, given string "x"' },
     { "nmae", "x", 'unknown key; did you mean "name"?' },
     { "stratup_timeout", 1, 'unknown key; did you mean "startup_timeout"?' },
-    { "preposterous", 1, "unknown key; allowed: cwd, dependencies, env, isolation, name, options, "
-      .. "shutdown_timeout, startup_timeout, timeout and transport" },
+    { "preposterous", 1, "unknown key; allowed: cwd, dependencies, env, health, isolation, name, "
+      .. "options, restart_policy, shutdown_timeout, startup_timeout, timeout and transport" },
     { "isolation", "worker", "worker isolation is" .. NOT_BUILT .. '; what works is "process"' },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "transport", "pipe", 'unknown value "pipe"; allowed: "unix"' },
   }
   for key, feature in pairs {
-    restart_policy = "restarts are", resources = "resource limits are",
-    memory = "memory limits are", health = "health checks are", security = "the sandbox is",
+    resources = "resource limits are",
+    memory = "memory limits are", security = "the sandbox is",
     observability = "tracing and custom metrics are",
   } do
     mistakes[#mistakes + 1] = { key, {}, feature .. NOT_BUILT .. "; leave the key out" }

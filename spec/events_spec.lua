@@ -229,11 +229,11 @@ describe("pm:on", function()
         err.message)
       err = expect.error("invalid_config", pm[method], pm, "nonsense", table.unpack(arguments))
       assert.equal('on.event: unknown event "nonsense"; there are process:spawn, process:ready, '
-        .. "process:crash, process:stop, log", err.message)
+        .. "process:crash, process:restart, process:stop, child:start-failed, child:failed, "
+        .. "supervisor:failed, pool:scale, pool:memory, pool:failed, health:change, "
+        .. "health:critical, log", err.message)
     end
     expect.part("unknown event nil", expect.error("invalid_config", pm.on, pm).message)
-    expect.part("supervisors are not built in this version",
-      expect.error("invalid_config", pm.on, pm, "child:start-failed", print).message)
   end))
 
   it("wants a function", managed(function(pm)

@@ -184,12 +184,6 @@ describe("a proxy", function()
     assert.equal(worker, pm:discover(worker:__id()))
   end))
 
-  it("says what is not built yet", managed(function(pm)
-    local worker = pm:spawn "workers.echo"
-    expect.part("health checks are not built in this version",
-      expect.error("invalid_config", worker.__health, worker).message)
-  end))
-
   it("may be used by many tasks", managed(function(pm)
     local worker, futures = pm:spawn "workers.echo", {}
     for i = 1, 50 do

@@ -8,7 +8,7 @@
 #define FIRST_CAP 8            /* a power of two */
 #define GAIN (1.0 / 8)         /* of a seat's EWMAs; TCP's for round trips (RFC 6298) */
 #define GAIN_OF_ALL (1.0 / 32) /* of the mean of all calls */
-#define FADING (63.0 / 64)     /* of the freshness at each look, see balance.h */
+#define FADING (63.0 / 64)     /* of an idle seat's freshness at each look, see balance.h */
 #define LEAST_FRESH 0x1p-40
 
 static const struct balance_kind *const kinds[STRATEGIES] = {
@@ -146,10 +146,9 @@ static void look_at_one(struct balancer *b)
 
     b->look = b->look + 1 < b->len ? b->look + 1 : 0;
     s = b->seats[b->look];
-    if (s->in_flight == 0 && !s->used && s->freshness > LEAST_FRESH) {
+    if (s->in_flight == 0 && s->freshness > LEAST_FRESH) {
         s->freshness *= FADING;
     }
-    s->used = false;
     changed(b, s);
 }
 
@@ -199,7 +198,6 @@ static void learn(struct balancer *b, struct seat *s, double took_ns, bool faile
     double known = known_ns(b, s);
     double gain = 1 - (1 - GAIN) * s->freshness;
 
-    s->used = true;
     s->freshness = 1;
     s->failing += ((failed ? 1 : 0) - s->failing) * GAIN;
     if (failed && (known <= 0 || took_ns < known)) {

@@ -1,14 +1,15 @@
 /*
  * Which worker of a pool gets the next call: twelve strategies over seats, which live inside their
  * owners. No I/O and no clock. Picking a seat and every change of one are O(log n) or better in the
- * number of seats, closed ones included; only joining and leaving may cost more. Nothing but
- * opening and joining allocates.
+ * number of seats, closed ones included; only joining and leaving cost more, O(n) (the two hash
+ * strategies pay at the next pick, once for all that came or went before it). Nothing but opening
+ * and joining allocates.
  *
  * A latency grows old when nobody measures it: a seat that was slow once and has been left alone
- * since would be left alone for good. So each pick looks at one seat, in turn; one without calls
- * since the last look is believed to be a little faster than before. A seat x times slower than n -
- * 1 others is tried once in about 64 n ln(x) picks. If it is still slow, that is known again; if
- * not, the one measurement counts for more than all the old ones.
+ * since would be left alone for good. So each pick looks at one seat, in turn: one that is
+ * idle is believed to be a little faster than before, until its next call ends. Among n seats one
+ * that is x times slower is tried once in about 64 n ln(x) picks. If it is still slow, that is
+ * known again; if not, the one measurement counts for more than all the old ones.
  *
  * A seat whose latency is not known (a new worker) is taken for an average one: the mean of all
  * calls stands in for its own. So it gets about its share until it is known.
@@ -77,7 +78,6 @@ struct seat {
     double failing;    /* EWMA of failures, 0 to 1 */
 
     /* private */
-    bool used;         /* a call has ended since the last look */
     double freshness;  /* what is still believed of the latency: 1 all, towards 0 less */
     uint64_t identity; /* what is hashed */
     uint64_t rank;     /* what the least is looked for of; order it by balance_parts.h */

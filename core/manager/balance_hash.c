@@ -144,12 +144,13 @@ static void link_points(const struct balancer *b, struct balance_places *p)
     }
 }
 
-/* Seats of the same identity stand side by side and share a mark. */
+/* Seats of the same identity stand side by side and share a mark. There is at least one seat. */
 static void mark_identities(struct balance_places *p)
 {
-    p->marks_len = 0;
-    for (uint32_t i = 0; i < p->len; i++) {
-        if (i == 0 || p->points[i].at != p->points[i - 1].at) {
+    p->marks[0] = 0;
+    p->marks_len = 1;
+    for (uint32_t i = 1; i < p->len; i++) {
+        if (p->points[i].at != p->points[i - 1].at) {
             p->marks[p->marks_len++] = i;
         }
     }

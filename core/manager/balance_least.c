@@ -43,7 +43,7 @@ static struct seat *better(struct seat *a, struct seat *b)
 
 /* ---- the tree: winners[1] is the root, winners[cap + slot] a leaf ---- */
 
-static void replay(struct seat **winners, uint32_t node)
+static void replay(struct seat **winners, size_t node)
 {
     for (; node > 0; node /= 2) {
         winners[node] = better(winners[2 * node], winners[2 * node + 1]);
@@ -52,8 +52,10 @@ static void replay(struct seat **winners, uint32_t node)
 
 static void set_leaf(struct balancer *b, uint32_t slot, struct seat *s)
 {
-    b->of.winners[b->cap + slot] = s;
-    replay(b->of.winners, (b->cap + slot) / 2);
+    size_t leaf = (size_t)b->cap + slot;
+
+    b->of.winners[leaf] = s;
+    replay(b->of.winners, leaf / 2);
 }
 
 static bool least_grow(struct balancer *b, uint32_t cap)
@@ -66,7 +68,7 @@ static bool least_grow(struct balancer *b, uint32_t cap)
     for (uint32_t i = 0; i < b->len; i++) {
         winners[cap + i] = b->of.winners[b->cap + i];
     }
-    for (uint32_t node = cap - 1; node > 0; node--) {
+    for (size_t node = cap - 1; node > 0; node--) {
         winners[node] = better(winners[2 * node], winners[2 * node + 1]);
     }
     free(b->of.winners);

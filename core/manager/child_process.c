@@ -62,13 +62,13 @@ const struct child_ops child_process_ops = {start, stop, let_go, free_child};
 
 static void report_end(struct child *c, struct process *p)
 {
-    if (c->state == CHILD_STOPPING) {
-        child_down(c);
-    } else if (p->stop_asked) {
+    bool by_itself = c->state != CHILD_STOPPING;
+
+    if (by_itself && p->stop_asked) {
         child_withdrawn(c);
-    } else if (p->outcome == OUTCOME_CRASHED) {
+    } else if (by_itself && p->outcome == OUTCOME_CRASHED) {
         child_crashed(c, &p->last_error);
-    } else if (p->outcome == OUTCOME_FAILED) {
+    } else if (by_itself && p->outcome == OUTCOME_FAILED) {
         child_start_failed(c, &p->last_error);
     } else {
         child_down(c);
@@ -104,6 +104,6 @@ static void ended(struct keeper *k, struct process *p)
 
 void child_process_init(struct child_process *c)
 {
-    c->keeper = (struct keeper){went_down, came_up, ended};
+    c->keeper = (struct keeper){.down = went_down, .up = came_up, .ended = ended};
     c->process = NULL;
 }

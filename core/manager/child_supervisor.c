@@ -7,7 +7,13 @@ static struct child_supervisor *of_child(struct child *c)
 
 static void start(struct child *child)
 {
-    supervisor_start(of_child(child)->inner);
+    struct supervisor *inner = of_child(child)->inner;
+
+    if (inner->state == SUPERVISOR_RUNNING) {
+        child_up(child);
+    } else {
+        supervisor_start(inner);
+    }
 }
 
 static void stop(struct child *child, uint32_t timeout_ms)

@@ -196,8 +196,8 @@ static void end_of_turn(struct flusher *f)
 /* ---- life ---- */
 
 int manager_open(struct manager *m, struct reactor *r, const struct wire_limits *limits,
-                 struct span boot, const struct manager_events *events, void *ctx,
-                 struct failure *why)
+                 uint32_t sweep_interval_ms, struct span boot, const struct manager_events *events,
+                 void *ctx, struct failure *why)
 {
     static const struct zygote_events zygote_events = {on_forked, on_warm, on_serving,
                                                        on_zygote_died, on_zygote_failed};
@@ -212,10 +212,16 @@ int manager_open(struct manager *m, struct reactor *r, const struct wire_limits 
     list_init(&m->pending);
     list_init(&m->ended);
     flusher_init(&m->turn, end_of_turn);
+    m->sweep_interval_ms = sweep_interval_ms;
+    if (!manager_sweep_later(m)) {
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
     if (zygote_open(&m->zygote, r, boot, &zygote_events, m) < 0) {
+        timer_disarm(r, &m->sweep);
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory or descriptors");
     }
     if (zygote_start(&m->zygote, why) < 0) {
+        timer_disarm(r, &m->sweep);
         zygote_close(&m->zygote);
         return why->code;
     }
@@ -238,6 +244,7 @@ void manager_close(struct manager *m)
         return;
     }
     m->closing = true;
+    timer_disarm(m->reactor, &m->sweep);
     close_pools(m);
     /* Ending calls runs their callers' code, which may do anything: so always the first one. */
     while (!list_empty(&m->processes)) {

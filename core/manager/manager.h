@@ -21,6 +21,8 @@ struct manager_events {
     /* It lives no more and is to be started again: in so many ms, or KEEP_HELD. */
     void (*down)(void *ctx, struct process *p, int64_t wait_ms);
     void (*ended)(void *ctx, struct process *p);
+    /* HEALTH_CHANGED, HEALTH_CRITICAL and HEALTH_ASKED, of those what holds. */
+    void (*health)(void *ctx, struct process *p, unsigned what);
     void (*line)(void *ctx, struct process *p, bool is_stderr, const char *text, size_t len);
     void (*forgotten)(void *ctx, struct process *p);
     void (*closed)(
@@ -44,13 +46,17 @@ struct manager {
     uint64_t next_number;
     uint64_t next_tag;
     struct random random;
+    struct timer sweep;
+    uint32_t sweep_interval_ms;
+    unsigned sweeps;
     bool closing;
 };
 
-/* `boot` goes to the zygote, which starts at once. */
+/* `boot` goes to the zygote, which starts at once. Every sweep_interval_ms the kernel is asked
+ * about every process (sweep.c). */
 int manager_open(struct manager *m, struct reactor *r, const struct wire_limits *limits,
-                 struct span boot, const struct manager_events *events, void *ctx,
-                 struct failure *why);
+                 uint32_t sweep_interval_ms, struct span boot, const struct manager_events *events,
+                 void *ctx, struct failure *why);
 
 /* Kills and reaps what still lives, without `ended` events. Safe in any callback, and twice: the
  * memory stays until manager_free, which nothing of the manager's may be calling. */
@@ -72,6 +78,9 @@ struct process *manager_find_name(const struct manager *m, const char *name, siz
 
 void manager_process_ended(struct manager *m, struct process *p);
 void manager_requeue(struct manager *m, struct process *p);
+
+/* The liveness sweep, and the next one after the interval. False when memory is out. */
+bool manager_sweep_later(struct manager *m);
 
 /* A request from a worker to another service (relay.c). */
 void manager_relay(struct manager *m, struct process *from, const struct message *request);

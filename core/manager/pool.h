@@ -41,9 +41,9 @@
 #include "manager/manager.h"
 #include "worker/histogram.h"
 
-#define POOL_QUEUED 1        /* of pool_take */
+#define POOL_QUEUED 1          /* of pool_take */
 #define POOL_PRIORITY_MAX 1000 /* and down to minus that */
-#define POOL_LOSSES_MAX 5    /* workers that one call may cost before it is not retried any more */
+#define POOL_LOSSES_MAX 5 /* workers that one call may cost before it is not retried any more */
 
 struct pool;
 struct pool_worker;
@@ -70,22 +70,22 @@ enum pool_worker_state {
 
 struct pool_options {
     enum strategy strategy;
-    uint32_t min, max;           /* of what idleness and autoscaling make of the size */
-    uint32_t max_queue;          /* calls that may wait */
-    uint32_t max_concurrency;    /* calls that one worker has at a time */
-    uint32_t stop_timeout_ms;    /* of the process of a worker that has finished its calls */
-    uint64_t recycle_after;      /* calls after which a worker is replaced; 0: never */
-    uint32_t max_lifetime_ms;    /* 0: none. Both are cut by up to a tenth, another for each worker */
-    uint32_t idle_timeout_ms;    /* without a call for so long: retired, down to min; 0: never */
-    uint64_t memory_limit_len;   /* of PSS, else RSS; 0: none */
+    uint32_t min, max;         /* of what idleness and autoscaling make of the size */
+    uint32_t max_queue;        /* calls that may wait */
+    uint32_t max_concurrency;  /* calls that one worker has at a time */
+    uint32_t stop_timeout_ms;  /* of the process of a worker that has finished its calls */
+    uint64_t recycle_after;    /* calls after which a worker is replaced; 0: never */
+    uint32_t max_lifetime_ms;  /* 0: none. Both are cut by up to a tenth, another for each worker */
+    uint32_t idle_timeout_ms;  /* without a call for so long: retired, down to min; 0: never */
+    uint64_t memory_limit_len; /* of PSS, else RSS; 0: none */
     uint64_t memory_warning_len; /* 0: none */
     const uint32_t *weights;     /* by slot, from 1; the host's; NULL: all 1 */
     uint32_t weights_len;
-    bool warms;                  /* `warm` is called for each worker, and pool_worker_warmed is the answer */
+    bool warms; /* `warm` is called for each worker, and pool_worker_warmed is the answer */
     bool replace_unhealthy;
     bool has_breaker;
     struct breaker_policy breaker;
-    uint32_t scale_interval_ms; /* 0: no autoscaling */
+    uint32_t scale_interval_ms;    /* 0: no autoscaling */
     struct autoscale_policy scale; /* its min and max are set by pool_open */
 };
 
@@ -115,29 +115,29 @@ struct pool_worker {
     struct pool *pool;
     struct list link; /* in pool->workers, in the order of their birth */
     struct seat seat;
-    bool seated;              /* the balancer knows the seat */
-    bool open;                /* and may pick it */
+    bool seated; /* the balancer knows the seat */
+    bool open;   /* and may pick it */
     enum pool_worker_state state;
-    struct process *process;  /* NULL before it is made and after it has ended */
-    uint32_t number;          /* of the worker; never used again in this pool */
-    uint32_t slot;            /* from 1; the one that replaces it has the same */
-    uint32_t generation;      /* pool->generation at its birth */
-    uint32_t active;          /* calls it has */
-    uint64_t calls;           /* in this life of the process */
-    uint64_t call_limit;      /* of one life, recycle_after with its jitter */
-    uint64_t born_ms;         /* UP since then */
-    uint32_t lifetime_ms;     /* max_lifetime with its jitter */
+    struct process *process; /* NULL before it is made and after it has ended */
+    uint32_t number;         /* of the worker; never used again in this pool */
+    uint32_t slot;           /* from 1; the one that replaces it has the same */
+    uint32_t generation;     /* pool->generation at its birth */
+    uint32_t active;         /* calls it has */
+    uint64_t calls;          /* in this life of the process */
+    uint64_t call_limit;     /* of one life, recycle_after with its jitter */
+    uint64_t born_ms;        /* UP since then */
+    uint32_t lifetime_ms;    /* max_lifetime with its jitter */
     uint64_t last_used_ms;
-    uint64_t memory_len;      /* the last sample */
-    uint32_t life;            /* how often its process was ready */
+    uint64_t memory_len; /* the last sample */
+    uint32_t life;       /* how often its process was ready */
     bool was_up;
-    bool shunned;             /* unhealthy: not to be picked any more */
-    bool warned;              /* of its memory */
+    bool shunned; /* unhealthy: not to be picked any more */
+    bool warned;  /* of its memory */
     bool gave_up;
     bool surplus;             /* it retires because the pool is to be smaller */
     bool stop_sent;
-    bool mourned;             /* GONE, and the pool has done what follows from it */
-    const char *due;          /* why it is to be replaced; NULL: it is not */
+    bool mourned;                    /* GONE, and the pool has done what follows from it */
+    const char *due;                 /* why it is to be replaced; NULL: it is not */
     struct pool_worker *replacement; /* on its way */
     struct pool_worker *replaces;    /* who retires when this one is UP */
     struct failure why;              /* it has not come up, or not come back */
@@ -153,18 +153,18 @@ struct pool {
     enum pool_state state;
     struct list workers;
     struct balancer balancer;
-    uint32_t target;     /* how many workers it should have */
-    uint32_t wait_for;   /* how many have to be UP before it is RUNNING */
-    uint32_t open_len;   /* workers that the balancer may pick */
-    uint32_t active;     /* calls granted */
-    struct heap queue;   /* of struct pool_call: highest priority, then oldest, first */
-    uint64_t order;      /* of the calls */
+    uint32_t target;   /* how many workers it should have */
+    uint32_t wait_for; /* how many have to be UP before it is RUNNING */
+    uint32_t open_len; /* workers that the balancer may pick */
+    uint32_t active;   /* calls granted */
+    struct heap queue; /* of struct pool_call: highest priority, then oldest, first */
+    uint64_t order;    /* of the calls */
     uint32_t next_number;
     uint32_t generation;
     bool reloading;
     bool unsettled; /* POOL_NEWS_SETTLED is still to be told */
     bool drain_told;
-    bool end_told; /* of this start: POOL_NEWS_ENDED or POOL_NEWS_FAILED */
+    bool end_told;                 /* of this start: POOL_NEWS_ENDED or POOL_NEWS_FAILED */
     uint32_t stop_timeout_ms;      /* of STOPPING */
     struct pool_worker *reload_at; /* the replacement that the reload waits for */
     uint64_t replace_after_ms;     /* after one that failed */
@@ -189,18 +189,18 @@ struct pool {
 
 /* A call as the pool sees it; lives inside its owner. Zeroed memory is none. */
 struct pool_call {
-    struct heap_node node; /* in pool->queue */
-    struct pool *pool;     /* NULL when it is not under way */
+    struct heap_node node;      /* in pool->queue */
+    struct pool *pool;          /* NULL when it is not under way */
     struct pool_worker *worker; /* NULL while it waits */
     struct timer deadline;      /* while it waits */
     uint64_t deadline_ms;       /* of the loop; UINT64_MAX: none */
     uint32_t timeout_ms;        /* 0: none */
     int32_t priority;
-    uint64_t hash;    /* of its key */
+    uint64_t hash; /* of its key */
     uint64_t order;
-    uint64_t ticket;  /* of the breaker; 0: none */
+    uint64_t ticket; /* of the breaker; 0: none */
     uint64_t granted_ns;
-    uint32_t losses;  /* workers it has cost */
+    uint32_t losses; /* workers it has cost */
     /* It waits no more: it has a worker (why == NULL, and nothing of the caller may run in this
      * callback), or it will never have one, and is not under way any more. */
     void (*left)(struct pool_call *c, const struct failure *why);
@@ -213,7 +213,8 @@ int pool_open(struct pool *p, struct manager *m, const char *name, const struct 
               const struct pool_events *events, void *ctx, struct failure *why);
 
 /* Forgets everything at once; calls that wait end with `destroyed`. Its processes are left to the
- * manager. Safe to call twice. pool_free: nothing may be under way any more but what is forgotten. */
+ * manager. Safe to call twice. pool_free: nothing may be under way any more but what is forgotten.
+ */
 void pool_close(struct pool *p);
 void pool_free(struct pool *p);
 
@@ -221,7 +222,8 @@ void pool_free(struct pool *p);
  * alone. */
 void pool_start(struct pool *p, uint32_t size, uint32_t wait_for);
 
-/* Calls that wait end with `destroyed`; those under way have so long, then the workers are killed. */
+/* Calls that wait end with `destroyed`; those under way have so long, then the workers are killed.
+ */
 void pool_stop(struct pool *p, uint32_t timeout_ms);
 
 void pool_drain(struct pool *p);

@@ -254,8 +254,7 @@ int pool_take(struct pool *p, struct pool_call *c, struct failure *why)
 
     c->losses = 0;
     c->order = p->order++;
-    c->deadline_ms =
-        c->timeout_ms > 0 && p->manager ? pool_now_ms(p) + c->timeout_ms : UINT64_MAX;
+    c->deadline_ms = c->timeout_ms > 0 && p->manager ? pool_now_ms(p) + c->timeout_ms : UINT64_MAX;
     code = admit(p, c, false, why);
     if (code < 0) {
         p->rejected++;

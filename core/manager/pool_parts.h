@@ -26,11 +26,11 @@ static inline void pool_look(struct pool *p)
 
 enum pool_event {
     POOL_EVENT_START,
-    POOL_EVENT_ENOUGH,  /* as many are UP as were waited for */
-    POOL_EVENT_BROKEN,  /* no worker is left and none will come, or a first one cannot start */
+    POOL_EVENT_ENOUGH, /* as many are UP as were waited for */
+    POOL_EVENT_BROKEN, /* no worker is left and none will come, or a first one cannot start */
     POOL_EVENT_DRAIN,
     POOL_EVENT_STOP,
-    POOL_EVENT_EMPTY,   /* the last process has ended */
+    POOL_EVENT_EMPTY, /* the last process has ended */
     POOL_EVENTS
 };
 

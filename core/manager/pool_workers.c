@@ -187,13 +187,13 @@ static int64_t on_down(struct keeper *k, struct process *process)
     pool_look(p);
     w->why = process->last_error;
     if (!comes_back(w, process)) {
-        w->gave_up = w->state < POOL_WORKER_RETIRING && !process->stop_asked &&
-                     w->replacement == NULL;
+        w->gave_up =
+            w->state < POOL_WORKER_RETIRING && !process->stop_asked && w->replacement == NULL;
         return KEEP_NEVER;
     }
     w->state = POOL_WORKER_DOWN;
-    wait_ms = restart_decide(&process->restart, &process->restarts, pool_now_ms(p),
-                             &p->manager->random);
+    wait_ms =
+        restart_decide(&process->restart, &process->restarts, pool_now_ms(p), &p->manager->random);
     if (wait_ms == RESTART_NEVER) {
         w->gave_up = true;
         return KEEP_NEVER;
@@ -205,6 +205,14 @@ static void on_ended(struct keeper *k, struct process *process)
 {
     (void)process;
     gone(worker_of(k));
+}
+
+static void on_health(struct keeper *k, struct process *process, enum health_verdict verdict)
+{
+    (void)process;
+    if (verdict == HEALTH_UNHEALTHY) {
+        pool_worker_unhealthy(worker_of(k));
+    }
 }
 
 /* ---- what the host does ---- */
@@ -231,6 +239,9 @@ struct pool_worker *pool_worker_new(struct pool *p, struct pool_worker *replaces
         return NULL;
     }
     w->keeper = (struct keeper){.down = on_down, .up = on_up, .ended = on_ended};
+    if (p->options.replace_unhealthy) {
+        w->keeper.health = on_health;
+    }
     w->pool = p;
     w->number = ++p->next_number;
     w->slot = replaces ? replaces->slot : free_slot(p);
@@ -274,7 +285,8 @@ void pool_worker_failed(struct pool_worker *w, const struct failure *why)
 /* One that cannot be warmed up has crashed: its restart policy says what follows. */
 void pool_worker_warmed(struct pool_worker *w, uint32_t life, const struct failure *why)
 {
-    if (w->state != POOL_WORKER_WARMING || w->life != life || w->process->state != PROCESS_RUNNING) {
+    if (w->state != POOL_WORKER_WARMING || w->life != life ||
+        w->process->state != PROCESS_RUNNING) {
         return;
     }
     if (why == NULL) {
@@ -306,9 +318,12 @@ struct pool_worker *pool_worker_of(const struct process *process)
 const char *pool_worker_state_name(const struct pool_worker *w)
 {
     static const char *const names[] = {
-        [POOL_WORKER_STARTING] = "starting", [POOL_WORKER_WARMING] = "warming",
-        [POOL_WORKER_UP] = "up",             [POOL_WORKER_DOWN] = "down",
-        [POOL_WORKER_RETIRING] = "retiring", [POOL_WORKER_GONE] = "gone",
+        [POOL_WORKER_STARTING] = "starting",
+        [POOL_WORKER_WARMING] = "warming",
+        [POOL_WORKER_UP] = "up",
+        [POOL_WORKER_DOWN] = "down",
+        [POOL_WORKER_RETIRING] = "retiring",
+        [POOL_WORKER_GONE] = "gone",
     };
 
     return names[w->state];

@@ -32,6 +32,7 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
     p->pidfd = -1;
     p->exit_code = -1;
     p->alarm.fire = process_alarm_rang;
+    health_init(p);
     p->startup_timeout_ms = spec->startup_timeout_ms;
     p->call_timeout_ms = spec->call_timeout_ms;
     p->restart = spec->restart;
@@ -43,6 +44,7 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
 
 void process_free(struct process *p)
 {
+    health_free(p);
     status_unmap(&p->status);
     restart_history_free(&p->restarts);
     buf_free(&p->spec);
@@ -59,6 +61,7 @@ void process_destroy(struct process *p)
         process_reap(p);
     }
     timer_disarm(p->manager->reactor, &p->alarm);
+    health_reset(p);
     list_remove(&p->queued);
     p->state = PROCESS_ENDED;
     fail(&why, TITAN_E_DESTROYED, "the manager was closed");

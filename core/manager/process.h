@@ -25,6 +25,7 @@
 #define TITAN_MANAGER_PROCESS_H
 
 #include "base/map.h"
+#include "manager/health.h"
 #include "manager/output.h"
 #include "manager/restart.h"
 #include "rpc/peer.h"
@@ -67,6 +68,9 @@ struct keeper {
     int64_t (*down)(struct keeper *k, struct process *p);
     void (*up)(struct keeper *k, struct process *p);    /* ready, the first time or again */
     void (*ended)(struct keeper *k, struct process *p); /* for good; it may be forgotten soon */
+    /* NULL, or: its health has changed. Then it is the keeper's to end one that hangs; without this
+     * (and without a keeper) it is killed, if its options say so. May stop it. */
+    void (*health)(struct keeper *k, struct process *p, enum health_verdict verdict);
 };
 
 struct process {
@@ -84,6 +88,7 @@ struct process {
     bool was_ready; /* in this life */
     bool has_lived; /* was ready in this life or one before */
     unsigned restart_count;
+    unsigned swept;     /* the last sweep that looked at it */
     unsigned numbering; /* of its public methods: another after a restart that changed it */
     struct restart_policy restart;
     struct restart_history restarts;
@@ -97,6 +102,7 @@ struct process {
     struct peer data;
     struct peer control;
     struct status_page *status; /* stays mapped for reports */
+    struct health health;
     struct output out;
     struct output err;
     struct timer alarm; /* the startup timeout, the stop deadline, CLOSING's grace, the backoff */

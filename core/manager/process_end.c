@@ -59,7 +59,7 @@ static void hear_out(struct process *p)
 static enum process_outcome outcome_of(const struct process *p)
 {
     bool clean = p->exit_known && p->exit_code == 0 && p->last_error.code == TITAN_OK &&
-                 p->data.outstanding == 0;
+                 p->data.outstanding == health_outstanding(p);
 
     if (p->stop_asked) {
         return OUTCOME_STOPPED;
@@ -167,6 +167,7 @@ void process_finish(struct process *p)
     int64_t wait_ms;
 
     process_kill_group(p);
+    health_reset(p);
     hear_out(p);
     if (p->state == PROCESS_ENDED) {
         return; /* an answer's receiver has closed the manager */
@@ -224,6 +225,7 @@ void process_begin_again(struct process *p)
     p->end_wall_ms = 0;
     p->started_ns = now_ns();
     p->ended_ns = 0;
+    health_free(p);
     status_unmap(&p->status);
     p->state = PROCESS_PENDING;
     if (!timer_arm(p->manager->reactor, &p->alarm, p->startup_timeout_ms, true)) {

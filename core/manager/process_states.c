@@ -119,6 +119,7 @@ static void begin_stop(struct process *p)
 {
     p->state = PROCESS_STOPPING;
     timer_disarm(p->manager->reactor, &p->alarm);
+    health_stop(p);
     if (peer_notify(&p->control, "shutdown", NO_PARAMS) < 0 ||
         peer_notify(&p->data, "drain", NO_PARAMS) < 0) {
         process_enter_killed(p);

@@ -6,6 +6,11 @@
 
 #include "manager/supervisor_parts.h"
 
+static bool runs(const struct supervisor *s)
+{
+    return s->state == SUPERVISOR_STARTING || s->state == SUPERVISOR_RUNNING;
+}
+
 /* ---- life ---- */
 
 void supervisor_init(struct supervisor *s, enum supervisor_strategy strategy, bool decides,
@@ -34,11 +39,11 @@ void supervisor_drop_children(struct supervisor *s)
     }
 }
 
-static void want(struct child *c, bool in_order)
+static void want(struct child *c, bool queued)
 {
     restart_history_free(&c->history);
     c->wanted = true;
-    c->queued = in_order && c->state != CHILD_UP;
+    c->queued = queued;
     c->has_lived = false;
     c->due_ms = 0;
 }
@@ -53,7 +58,11 @@ void supervisor_start(struct supervisor *s)
     s->starts = false;
     s->on_purpose = false;
     for (struct list *l = s->children.next; l != &s->children; l = l->next) {
-        want(list_entry(l, struct child, link), true);
+        struct child *c = list_entry(l, struct child, link);
+
+        if (!c->removed) {
+            want(c, c->state != CHILD_UP);
+        }
     }
     s->events->starting(s);
     s->clock->work_soon(s);
@@ -94,13 +103,11 @@ void supervisor_stop(struct supervisor *s)
 void supervisor_add(struct supervisor *s, struct child *c, const struct child_ops *ops,
                     const struct child_spec *spec)
 {
-    bool runs = s->state == SUPERVISOR_STARTING || s->state == SUPERVISOR_RUNNING;
-
     *c = (struct child){.parent = s, .ops = ops, .spec = *spec};
     snprintf(c->name, sizeof c->name, "%s", spec->name);
     c->spec.name = c->name;
     list_push(&s->children, &c->link);
-    if (runs) {
+    if (runs(s)) {
         want(c, s->state == SUPERVISOR_STARTING);
         s->clock->work_soon(s);
     }
@@ -129,12 +136,12 @@ void supervisor_remove(struct supervisor *s, struct child *c)
 
 void supervisor_restart(struct supervisor *s, struct child *c)
 {
-    if (s->state != SUPERVISOR_RUNNING && s->state != SUPERVISOR_STARTING) {
+    if (!runs(s) || c->removed) {
         return;
     }
-    want(c, false);
+    want(c, c->queued || (s->state == SUPERVISOR_STARTING && c->state != CHILD_UP));
     c->undecided = false;
-    c->recycled = c->state == CHILD_UP || c->state == CHILD_STARTING || c->state == CHILD_STOPPING;
+    c->recycled = child_is_alive(c);
     s->clock->work_soon(s);
 }
 
@@ -142,9 +149,11 @@ void supervisor_restart(struct supervisor *s, struct child *c)
 
 static void give_up(struct supervisor *s, struct child *c, const char *because)
 {
-    fail(&s->failure, TITAN_E_WORKER_LOST, "child \"%s\" %s: %s", c->name, because,
-         c->last_error.message);
-    supervisor_begin_stop(s);
+    if (runs(s)) {
+        fail(&s->failure, TITAN_E_WORKER_LOST, "child \"%s\" %s: %s", c->name, because,
+             c->last_error.message);
+        supervisor_begin_stop(s);
+    }
 }
 
 static void child_gives_up(struct supervisor *s, struct child *c)
@@ -164,7 +173,7 @@ static void child_gives_up(struct supervisor *s, struct child *c)
 }
 
 /* Those that go down and come back with it: never an optional one, never one that is down for good.
- */
+ * A temporary one goes down with them, but does not come back. */
 static void recycle_group(struct supervisor *s, struct child *cause)
 {
     bool reached = s->strategy == ONE_FOR_ALL;
@@ -179,10 +188,10 @@ static void recycle_group(struct supervisor *s, struct child *cause)
         if (!reached || c->spec.optional || !c->wanted) {
             continue;
         }
-        c->queued = true;
+        c->recycled = c != cause && child_is_alive(c);
+        c->wanted = !c->recycled || c->spec.restart != CHILD_TEMPORARY;
+        c->queued = c->wanted;
         c->due_ms = c->due_ms > cause->due_ms ? c->due_ms : cause->due_ms;
-        c->recycled = c != cause && (c->state == CHILD_UP || c->state == CHILD_STARTING ||
-                                     c->state == CHILD_STOPPING);
     }
 }
 
@@ -203,7 +212,7 @@ static void restart(struct supervisor *s, struct child *c)
 void supervisor_decide(struct supervisor *s, struct child *c, enum crash_decision decision,
                        const char *why)
 {
-    if (!c->undecided) {
+    if (!s->decides || !c->undecided) {
         return;
     }
     c->undecided = false;
@@ -231,10 +240,11 @@ void supervisor_decide(struct supervisor *s, struct child *c, enum crash_decisio
 
 /* ---- what children report ---- */
 
-/* A stop was under way: by the owner, for its group, or to remove it. */
+/* A stop was under way: by the owner, for its group, or to remove it. Or its supervisor does not
+ * run, and keeps nobody alive. */
 static bool was_stopping(const struct child *c)
 {
-    return c->state == CHILD_STOPPING || c->parent->state == SUPERVISOR_STOPPING || c->removed;
+    return c->state == CHILD_STOPPING || !runs(c->parent) || c->removed;
 }
 
 static void settle(struct child *c, enum child_state state)
@@ -253,10 +263,13 @@ void child_up(struct child *c)
 {
     struct supervisor *s = c->parent;
 
-    if (c->state == CHILD_STARTING || c->state == CHILD_STOPPED) {
+    if (c->state != CHILD_UP && c->state != CHILD_STOPPING) {
         c->state = CHILD_UP;
-        c->wanted = !was_stopping(c);
-        c->queued = false;
+        if (!c->recycled) { /* else it goes down and comes back in its turn */
+            c->wanted = !was_stopping(c);
+            c->queued = false;
+        }
+        c->undecided = false;
         c->has_lived = true;
         s->events->child_up(s, c);
         s->clock->work_soon(s);
@@ -290,14 +303,17 @@ void child_crashed(struct child *c, const struct failure *why)
         return;
     }
     settle(c, CHILD_CRASHED);
-    c->undecided = s->decides;
+    c->undecided = true;
     if (c->spec.restart == CHILD_TEMPORARY) {
         c->wanted = false;
         c->queued = false;
     }
     s->events->child_crashed(s, c, s->decides);
-    if (!c->undecided && c->wanted) {
-        restart(s, c);
+    if (!s->decides && c->undecided) { /* the owner has not done something else about it */
+        c->undecided = false;
+        if (c->wanted) {
+            restart(s, c);
+        }
     }
 }
 
@@ -328,6 +344,7 @@ void child_withdrawn(struct child *c)
 {
     c->wanted = was_stopping(c) && c->wanted;
     c->queued = c->queued && c->wanted;
+    c->undecided = false;
     settle(c, CHILD_STOPPED);
 }
 

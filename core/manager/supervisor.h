@@ -18,7 +18,8 @@
  *  - one_for_all and rest_for_one take the group down, right to left, before they start it again,
  *    left to right; an optional child is never part of a group;
  *  - from supervisor_stop on nothing is started, whatever backoff or decision is pending;
- *  - a child that somebody stopped on purpose, or that is temporary, stays down.
+ *  - a child that somebody stopped on purpose, or that is temporary, stays down; one that somebody
+ *    brings back is up, whatever was pending about it.
  *
  * What a child is, it does not know: see struct child_ops. All on the loop's thread.
  */
@@ -98,8 +99,8 @@ struct child {
     bool wanted;    /* it should be up */
     bool queued;    /* started only after those left of it that are queued, too */
     bool recycled;  /* to be taken down first: its group restarts */
-    bool undecided; /* its crash waits for supervisor_decide */
-    bool removed;   /* to be freed once it is down */
+    bool undecided; /* its crash waits for supervisor_decide, or its owner is being told of it */
+    bool removed;   /* to be freed once it is down; never started again */
     bool has_lived; /* was up since the supervisor or somebody started it anew */
     uint64_t due_ms;
     unsigned restarts;
@@ -111,7 +112,8 @@ struct child {
 struct supervisor_events {
     void (*starting)(struct supervisor *s); /* by supervisor_start, whoever called it */
     void (*started)(struct supervisor *s);
-    /* Everything that was up is down again; the failure is s->failure. */
+    /* Everything that was up is down again; the failure is s->failure. `stopped` follows when
+     * somebody asked for a stop meanwhile. */
     void (*start_failed)(struct supervisor *s);
     /* In order; or, with s->failure set, because it gave up. */
     void (*stopped)(struct supervisor *s);
@@ -172,7 +174,7 @@ void supervisor_remove(struct supervisor *s, struct child *c);
 /* Stops it if it is up, then starts it, with an empty history. */
 void supervisor_restart(struct supervisor *s, struct child *c);
 
-/* The answer to `child_crashed`; too late, it does nothing. */
+/* The answer to `child_crashed`, there or later. Too late, or not asked for, it does nothing. */
 void supervisor_decide(struct supervisor *s, struct child *c, enum crash_decision decision,
                        const char *why);
 

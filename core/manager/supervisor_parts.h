@@ -9,4 +9,9 @@ void supervisor_begin_stop(struct supervisor *s);
 
 void supervisor_drop_child(struct child *c);
 
+static inline bool child_is_alive(const struct child *c)
+{
+    return c->state == CHILD_STARTING || c->state == CHILD_UP || c->state == CHILD_STOPPING;
+}
+
 #endif

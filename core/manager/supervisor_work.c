@@ -2,11 +2,6 @@
  * be, and takes the next steps. */
 #include "manager/supervisor_parts.h"
 
-static bool is_alive(const struct child *c)
-{
-    return c->state == CHILD_STARTING || c->state == CHILD_UP || c->state == CHILD_STOPPING;
-}
-
 static void stop_child(struct child *c)
 {
     if (c->state != CHILD_STOPPING) {
@@ -24,11 +19,11 @@ static bool take_down(struct supervisor *s, bool (*goes)(const struct child *c))
     for (struct list *l = s->children.prev; l != &s->children; l = l->prev) {
         struct child *c = list_entry(l, struct child, link);
 
-        if (!goes(c) || !is_alive(c)) {
+        if (!goes(c) || !child_is_alive(c)) {
             continue;
         }
         stop_child(c);
-        if (is_alive(c)) {
+        if (child_is_alive(c)) {
             alive = true;
             if (s->strategy != SIMPLE_ONE_FOR_ONE) {
                 return true;
@@ -63,7 +58,7 @@ static void let_go(struct supervisor *s)
         struct child *c = list_entry(l, struct child, link);
 
         l = l->next;
-        if (!is_alive(c) && !c->wanted) {
+        if (!child_is_alive(c) && !c->wanted) {
             if (c->state == CHILD_CRASHED) {
                 c->state = CHILD_STOPPED;
             }
@@ -76,16 +71,16 @@ static void let_go(struct supervisor *s)
     }
 }
 
-/* Starts those whose time has come. Returns when the next one's comes. */
-static uint64_t start_due(struct supervisor *s)
+/* Starts those whose time has come, but none that is queued when they must wait. Returns when the
+ * next one's comes. */
+static uint64_t start_due(struct supervisor *s, bool must_wait)
 {
     uint64_t now_ms = s->clock->now_ms(s);
     uint64_t next_ms = UINT64_MAX;
-    bool must_wait = false;
 
     for (struct list *l = s->children.next; l != &s->children; l = l->next) {
         struct child *c = list_entry(l, struct child, link);
-        bool starts = c->wanted && !is_alive(c) && !c->undecided && !(c->queued && must_wait);
+        bool starts = c->wanted && !child_is_alive(c) && !c->undecided && !(c->queued && must_wait);
 
         if (starts && c->due_ms <= now_ms) {
             c->state = CHILD_STARTING;
@@ -112,12 +107,13 @@ static bool is_starting(const struct supervisor *s)
 
 static void run(struct supervisor *s)
 {
-    uint64_t next_ms = UINT64_MAX;
+    uint64_t next_ms;
 
     take_down(s, is_removed);
     let_go(s);
-    if (!take_down(s, is_recycled)) {
-        next_ms = start_due(s);
+    next_ms = start_due(s, take_down(s, is_recycled));
+    if (s->state == SUPERVISOR_STOPPING) {
+        return; /* by what the children or the owner did to it meanwhile */
     }
     if (!s->clock->work_in(s, next_ms)) {
         fail(&s->failure, TITAN_E_LIMIT_EXCEEDED, "out of memory");
@@ -145,7 +141,11 @@ static void stopped(struct supervisor *s)
     s->clock->work_in(s, UINT64_MAX);
     if (was_start) {
         s->events->start_failed(s);
-    } else {
+    }
+    if (on_purpose) {
+        s->failure = (struct failure){0};
+    }
+    if (on_purpose || !was_start) {
         s->events->stopped(s);
     }
     if (as_child == NULL) {

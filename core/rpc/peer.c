@@ -80,6 +80,13 @@ void call_forget(struct call *c)
     }
 }
 
+void call_withdraw(struct call *c)
+{
+    if (c->peer != NULL) {
+        send_cancel(c->peer, c->id);
+    }
+}
+
 void call_cancel(struct call *c, const struct failure *failure)
 {
     if (c->peer != NULL) {

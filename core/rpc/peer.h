@@ -99,7 +99,10 @@ int request_end(struct peer *p, struct draft *d, struct call *c, uint32_t timeou
 /* Gives up waiting and tells the other side so. `done` is not called. */
 void call_forget(struct call *c);
 
-/* The same for a call whose owner wants to hear: `done` is called with `failure`. */
+/* Tells the other side that the answer is no longer wanted, and goes on waiting for it. */
+void call_withdraw(struct call *c);
+
+/* Like call_forget, for a call whose owner wants to hear: `done` is called with `failure`. */
 void call_cancel(struct call *c, const struct failure *failure);
 
 /* Answers: begin, append the results array (or the error map) to peer_out(), end. */

@@ -45,7 +45,7 @@ struct event {
     const char *kind;
     struct span payload; /* decoded, when there */
     struct span text;    /* a string, when there */
-    int64_t wait_ms;     /* of "down" */
+    int64_t wait_ms;     /* of "down"; of "health": what holds */
     const char *stream;
 };
 
@@ -119,6 +119,11 @@ static void on_down(void *ctx, struct process *p, int64_t wait_ms)
 static void on_ended(void *ctx, struct process *p)
 {
     emit(&(struct event){.sm = ctx, .process = p, .kind = "ended"});
+}
+
+static void on_health(void *ctx, struct process *p, unsigned what)
+{
+    emit(&(struct event){.sm = ctx, .process = p, .kind = "health", .wait_ms = what});
 }
 
 static void on_line(void *ctx, struct process *p, bool is_stderr, const char *text, size_t len)
@@ -214,12 +219,12 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
     return value_encode(L, index, &limits, b, why);
 }
 
-/* manager_open(boot, limits, log_format, on_event) -> manager */
+/* manager_open(boot, limits, log_format, on_event, sweep_interval) -> manager */
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {
-        on_forked, on_declared, on_ready,     on_start_failed, on_down,
-        on_ended,  on_line,     on_forgotten, on_closed,
+        on_forked, on_declared, on_ready, on_start_failed, on_down,
+        on_ended,  on_health,   on_line,  on_forgotten,    on_closed,
     };
     struct runtime *rt = runtime_of(L);
     struct wire_limits limits = WIRE_LIMITS_DEFAULT;
@@ -249,7 +254,7 @@ static int manager_open_lua(lua_State *L)
     luaL_setmetatable(L, MANAGER_TYPE);
     code = core_encode_own(L, 1, &boot, &why);
     if (code == TITAN_OK) {
-        code = manager_open(&sm->manager, &rt->reactor, &limits,
+        code = manager_open(&sm->manager, &rt->reactor, &limits, (uint32_t)luaL_checkinteger(L, 5),
                             (struct span){buf_front(&boot), buf_len(&boot)}, &events, sm, &why);
     }
     buf_free(&boot);
@@ -441,6 +446,7 @@ void core_add_manager(lua_State *L)
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
     core_add_process(L);
+    core_add_health(L);
     core_add_pool(L);
     core_add_supervisor(L);
 }

@@ -54,4 +54,7 @@ struct keeper *core_check_keeper(lua_State *L, int index, const char *name);
 void core_add_process(lua_State *L);
 void core_add_supervisor(lua_State *L);
 
+/* core_health.c */
+void core_add_health(lua_State *L);
+
 #endif

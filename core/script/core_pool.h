@@ -9,8 +9,8 @@
 
 #define POOL_TYPE "titan.core.pool"
 
-/* Kept by its manager's userdata until it is closed, then by whoever has it, tasks that call through
- * it among them. */
+/* Kept by its manager's userdata until it is closed, then by whoever has it, tasks that call
+ * through it among them. */
 struct script_pool {
     struct pool pool;
     struct runtime *runtime;

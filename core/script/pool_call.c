@@ -1,6 +1,6 @@
 /*
- * A call through a pool, as the caller's coroutine sees it. The arguments stay on its stack while it
- * waits for a worker, and after that until the answer is there: so nothing is copied, and a call
+ * A call through a pool, as the caller's coroutine sees it. The arguments stay on its stack while
+ * it waits for a worker, and after that until the answer is there: so nothing is copied, and a call
  * that may be repeated can be sent again.
  */
 #include <lauxlib.h>
@@ -56,7 +56,8 @@ static uint64_t call_hash(lua_State *L, const struct pool *p)
 {
     uint64_t hash;
 
-    if (p->options.strategy != STRATEGY_CONSISTENT_HASH && p->options.strategy != STRATEGY_IP_HASH) {
+    if (p->options.strategy != STRATEGY_CONSISTENT_HASH &&
+        p->options.strategy != STRATEGY_IP_HASH) {
         return 0;
     }
     if (hash_of(L, lua_upvalueindex(POOL_KEY), &hash) || hash_of(L, 2, &hash)) {
@@ -179,7 +180,8 @@ int core_pool_method(lua_State *L)
 {
     (void)core_check_pool(L, 1);
     lua_settop(L, 8);
-    lua_pushnil(L); /* no number: workers of different versions may number their methods otherwise */
+    lua_pushnil(
+        L); /* no number: workers of different versions may number their methods otherwise */
     lua_insert(L, CALL_METHOD_ID);
     lua_pushcclosure(L, pooled_call, POOL_UPVALUES);
     return 1;

@@ -96,9 +96,9 @@ int core_pool_metrics(lua_State *L)
     set_integer(L, "retries", p->retries);
     set_integer(L, "rejected", p->rejected);
     if (p->options.has_breaker && p->manager != NULL) {
-        set_string(L, "circuit",
-                   breaker_state_name(
-                       breaker_state(&p->breaker, reactor_now_ms(p->manager->reactor))));
+        set_string(
+            L, "circuit",
+            breaker_state_name(breaker_state(&p->breaker, reactor_now_ms(p->manager->reactor))));
     }
     push_latency(L, &p->latency);
     lua_setfield(L, -2, "latency");

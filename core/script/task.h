@@ -26,10 +26,10 @@ struct task {
     struct list link; /* in runtime->tasks or runtime->idle */
     struct list ready;
     enum task_state state;
-    struct call call;          /* the answer it waits for, if any */
-    struct pool_call pooled;   /* its place in a pool, if it calls through one */
-    struct timer timer;        /* the time it waits for, if any */
-    const struct reply *reply; /* only while it is resumed with it */
+    struct call call;              /* the answer it waits for, if any */
+    struct pool_call pooled;       /* its place in a pool, if it calls through one */
+    struct timer timer;            /* the time it waits for, if any */
+    const struct reply *reply;     /* only while it is resumed with it */
     const struct failure *refusal; /* the same: why a pool has no worker for it */
     bool interrupted; /* the error at the top of its stack is to be raised when it is resumed */
     /* L is the coroutine, `status` LUA_OK or an error's, the results or the error lie at `first`

@@ -36,12 +36,19 @@ struct histogram_sum {
     uint64_t counts[HISTOGRAM_BUCKETS];
 };
 
+/* A time, or the longest there is. */
+static inline uint64_t histogram_cut(uint64_t ns)
+{
+    const uint64_t longest = ((uint64_t)1 << HISTOGRAM_TOP_BITS) - 1;
+
+    return ns < longest ? ns : longest;
+}
+
 /* The bucket of a time: for one of a doubling the doubling's number and the three bits after its
  * first one; they follow each other without a gap. */
 static inline uint32_t histogram_bucket(uint64_t ns)
 {
-    const uint64_t top = ((uint64_t)1 << HISTOGRAM_TOP_BITS) - 1;
-    uint64_t units = (ns < top ? ns : top) >> HISTOGRAM_UNIT_BITS;
+    uint64_t units = histogram_cut(ns) >> HISTOGRAM_UNIT_BITS;
     uint32_t shift =
         63 - HISTOGRAM_STEP_BITS - (uint32_t)__builtin_clzll(units | (uint64_t)HISTOGRAM_STEPS);
 
@@ -54,13 +61,12 @@ uint64_t histogram_start_ns(uint32_t i);
 /* For the one writer. */
 static inline void histogram_record(struct histogram *h, uint64_t ns)
 {
-    const uint64_t top = ((uint64_t)1 << HISTOGRAM_TOP_BITS) - 1;
     _Atomic uint32_t *count = &h->counts[histogram_bucket(ns)];
     uint32_t before = atomic_load_explicit(count, memory_order_relaxed);
     uint64_t sum_ns = atomic_load_explicit(&h->sum_ns, memory_order_relaxed);
 
     atomic_store_explicit(count, before + (before != UINT32_MAX), memory_order_relaxed);
-    atomic_store_explicit(&h->sum_ns, sum_ns + (ns < top ? ns : top), memory_order_relaxed);
+    atomic_store_explicit(&h->sum_ns, sum_ns + histogram_cut(ns), memory_order_relaxed);
 }
 
 /* ---- for readers ---- */

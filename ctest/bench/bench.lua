@@ -1,7 +1,7 @@
 --- Measures one side of Titan and prints what it found, a JSON line a figure, as the floors do.
 --
 -- usage: titan run ctest/bench/bench.lua SECTION
---   SECTION  spawn, roundtrip, throughput, echo, memory, kill or idle
+--   SECTION  spawn, roundtrip, throughput, echo, memory, kill, pool, parallel or idle
 --
 -- With BENCH_QUICK in the environment everything is fewer and shorter, and so less exact.
 -- scripts/bench runs it beside the floors of ctest/bench and makes a table of both.
@@ -21,11 +21,11 @@ local PAYLOAD <const> = 1 << 20
 -- How much of everything, thoroughly and quickly.
 local THOROUGH <const> = {
   warm_up = 2000, round_trips = 20000, spawns = 500, bursts = 3, kills = 300, echoes = 500,
-  seconds = 2,
+  seconds = 2, pool_calls = 100000, pool_rounds = 5,
 }
 local QUICK <const> = {
   warm_up = 500, round_trips = 2000, spawns = 200, bursts = 1, kills = 100, echoes = 100,
-  seconds = 0.5,
+  seconds = 0.5, pool_calls = 30000, pool_rounds = 3,
 }
 
 -- What is found -------------------------------------------------------------------------
@@ -210,18 +210,20 @@ function sections.memory(pm)
   report("memory", "zygote", { pss_kib = pss(core.manager_zygote_pid(pm.handle)) })
 end
 
---- SIGKILL to the crash event, and on to the first answer of a worker spawned in its handler.
+--- SIGKILL to the crash event, and on to the first answer of the worker in its next life.
 function sections.kill(pm, size)
-  local noticed, replaced = {}, {}
-  local worker, killed_ms, finish
+  local noticed, replaced, killed_ms, finish = {}, {}, nil, nil
+  local worker = pm:spawn(CLASS, {
+    restart_policy = { delay = 0, max_restarts = 1000000, backoff = { initial = 0 } },
+  })
   pm:on("process:crash", function()
-    local noticed_ms = now_ms() - killed_ms
-    worker = spawn_and_call(pm)
+    noticed[#noticed + 1] = now_ms() - killed_ms
+  end)
+  pm:on("process:restart", function()
+    assert(worker:add(1, 2) == 3)
     replaced[#replaced + 1] = now_ms() - killed_ms
-    noticed[#noticed + 1] = noticed_ms
     finish(true)
   end)
-  worker = spawn_and_call(pm)
   sample(0, 20 + size.kills, function()
     local replacement
     replacement, finish = tasks.promise()
@@ -233,9 +235,79 @@ function sections.kill(pm, size)
   report_latency("kill", "replace", table.move(replaced, 21, #replaced, 1, {}))
 end
 
+-- The manager's CPU time for a call, with 128 under way.
+---@param size table
+---@param call fun()
+---@return number us
+local function cpu_of_call(size, call)
+  local left, futures = size.pool_calls, {}
+  local before = cpu_seconds()
+  for i = 1, IN_FLIGHT do
+    futures[i] = titan.go(function()
+      while left > 0 do
+        left = left - 1
+        call()
+      end
+    end)
+  end
+  titan.all(futures)
+  return (cpu_seconds() - before) / size.pool_calls * 1e6
+end
+
+--- What a call through a pool costs the manager more than one made directly to the same number of
+--- workers, in turn.
+function sections.pool(pm, size)
+  for _, count in ipairs { 2, 200 } do
+    local workers, turn, differences = spawn_together(pm, count), 0, {}
+    local pool = pm:create_pool(CLASS, {
+      size = count, max_concurrency = IN_FLIGHT, strategy = "round_robin",
+    })
+    for i = 0, size.pool_rounds do
+      local direct = cpu_of_call(size, function()
+        turn = turn % count + 1
+        workers[turn]:add(1, 2)
+      end)
+      local pooled = cpu_of_call(size, function()
+        pool:add(1, 2)
+      end)
+      if i > 0 then -- after a warm-up
+        differences[i] = pooled - direct
+      end
+    end
+    report("pool", "of_" .. count, { workers = count, added_us = median(differences) })
+    pm:stop_all(0)
+  end
+end
+
+--- Work that takes 100 us of CPU each, on a pool of one and of two.
+function sections.parallel(pm, size)
+  local rates = {}
+  for count = 1, 2 do
+    local pool = pm:create_pool(CLASS, { size = count, max_concurrency = 8 })
+    local calls, running, futures = 0, true, {}
+    for i = 1, 8 * count do
+      futures[i] = titan.go(function()
+        while running do
+          pool:burn(100)
+          calls = calls + 1
+        end
+      end)
+    end
+    titan.sleep(100) -- warm-up
+    local start, before = now_ms(), calls
+    titan.sleep(math.ceil(size.seconds * 1000))
+    rates[count] = (calls - before) / (now_ms() - start) * 1000
+    running = false
+    titan.all(futures)
+    pool:destroy(0)
+  end
+  report("parallel", "burn", { one_per_s = rates[1], two_per_s = rates[2],
+    times = rates[2] / rates[1] })
+end
+
 --- What a manager at rest uses of a CPU.
 function sections.idle(pm, size)
-  local workers = spawn_together(pm, 100)
+  local workers = spawn_together(pm, 1000)
   titan.sleep(300)
   local cpu, start = cpu_seconds(), now_ms()
   titan.sleep(math.ceil(size.seconds * 1000))

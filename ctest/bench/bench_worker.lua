@@ -16,6 +16,14 @@ return titan.process {
         return ...
       end,
     },
+    burn = {
+      public = true,
+      function(_, us)
+        local start = os.clock() -- CPU time of this process
+        while (os.clock() - start) * 1e6 < us do
+        end
+      end,
+    },
     nothing = { public = true, function() end },
   },
 }

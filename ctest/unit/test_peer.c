@@ -484,6 +484,29 @@ static void a_forgotten_call_is_cancelled_there_and_never_done(void **state)
     assert_int_equal(c.done, 0);
 }
 
+static void a_withdrawn_call_is_cancelled_there_and_done_with_its_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    struct caller c;
+
+    open_pair(f, &p, &WIRE_LIMITS_DEFAULT);
+    p.server.hold = true;
+    start_call(&c, &p.client, 0);
+    call_withdraw(&c.call);
+    run_until(f, p.server.cancels);
+    assert_int_equal(p.server.cancelled, p.server.held[0]);
+    assert_int_equal(c.done, 0);
+    answer(&p.server, p.server.held[0], "\x91\x05");
+    run_until(f, c.done);
+    assert_int_equal(c.code, TITAN_OK);
+    assert_string_equal(c.results, "9105");
+    call_withdraw(&c.call); /* it has ended: nothing is said */
+    assert_int_equal(buf_len(peer_out(&p.client.peer)), 0);
+    close_pair(&p);
+    assert_int_equal(c.done, 1);
+}
+
 /* ---- limits ---- */
 
 static void more_calls_than_the_limit_are_refused_until_one_is_answered(void **state)
@@ -1041,6 +1064,7 @@ int main(void)
         loop_test(the_number_of_a_call_that_was_given_up_is_not_used_before_its_answer),
         loop_test(a_cancelled_call_ends_with_the_failure_and_the_other_side_hears),
         loop_test(a_forgotten_call_is_cancelled_there_and_never_done),
+        loop_test(a_withdrawn_call_is_cancelled_there_and_done_with_its_answer),
         loop_test(more_calls_than_the_limit_are_refused_until_one_is_answered),
         loop_test(calls_are_refused_while_too_much_waits_to_be_sent),
         loop_test(a_request_larger_than_a_frame_is_refused_and_taken_back),

@@ -34,6 +34,11 @@ local schemas = {
       description = { kind = "string" },
       restart_policy = shared.fields.restart_policy,
       idempotent = { kind = "list", of = { kind = "string" }, default = {} },
+      health = shared.fields.health,
+      health_checks = {
+        kind = "map", default = {}, key = { kind = "string" },
+        value = { kind = "integer", min = 0, max = 0xFFFFFFFF },
+      },
       methods = {
         kind = "map", required = true, key = { kind = "string" },
         value = {

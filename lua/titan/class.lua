@@ -26,6 +26,7 @@ local class = {}
 ---@field cwd? string
 ---@field startup_timeout? integer ms
 ---@field restart_policy? table what it says, over what the config says
+---@field health? table what it says, over what the config says
 
 ---@type table<string, titan.Schema>
 local declaration_fields = {
@@ -120,6 +121,7 @@ function class.process(declaration, level)
     cwd = checked.cwd,
     startup_timeout = checked.startup_timeout,
     restart_policy = checked.restart_policy,
+    health = checked.health,
   }, metatable)
 end
 

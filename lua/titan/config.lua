@@ -6,6 +6,7 @@
 -- harmless and therefore accepted; asking for anything else is refused, since it would
 -- be ignored in silence.
 
+local health = require "titan.config.health"
 local restarts = require "titan.config.restarts"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
@@ -57,13 +58,7 @@ manager_fields.resources = {
 manager_fields.monitoring = {
   kind = "table", doc = "what the manager watches by itself",
   fields = {
-    health_check = {
-      kind = "table", pending = "health checks",
-      fields = {
-        interval = { kind = "duration", min = 1, default = 30000 },
-        timeout = { kind = "duration", min = 1, default = 5000 },
-      },
-    },
+    health_check = health.complete,
     metrics = {
       kind = "boolean", default = true,
       doc = "whether workers keep latencies; calls are always counted",
@@ -85,7 +80,7 @@ manager_fields.advanced = {
       doc = "from asking a process to stop until it is killed; 0 kills at once",
     },
     liveness_sweep_interval = {
-      kind = "duration", min = 1, default = 30000, pending = "the liveness sweep",
+      kind = "duration", min = 1, default = 30000,
       doc = "how often the kernel is asked about every process",
     },
     handle_signals = { kind = "boolean", default = true, doc = "stop gracefully on TERM and INT" },
@@ -171,6 +166,7 @@ local spawn_schema = { kind = "table", fields = spawn_fields }
 ---@field timeout? integer|false
 ---@field shutdown_timeout? integer
 ---@field restart_policy? table what it says, over what the class and the config say
+---@field health? table what it says, over what the class and the config say
 ---@field isolation "process"
 ---@field transport "unix"
 

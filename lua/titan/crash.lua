@@ -64,6 +64,9 @@ function Report.__tostring(report)
     string.format("  calls    %d, %d failed; Lua heap %s", report.calls, report.errors,
       units.format_size(report.lua_heap)),
   }
+  if report.error.message ~= report.reason then
+    table.insert(lines, 2, "  error    " .. text.printable(report.error.message))
+  end
   for i = 1, math.min(SHOWN, #report.last_calls) do
     lines[#lines + 1] = (i == 1 and "  last     " or "           ")
       .. describe_call(report.last_calls[i])

@@ -1,7 +1,6 @@
 --- Who wants to hear of what: the manager's event handlers.
 
 local core = require "titan.core"
-local errors = require "titan.errors"
 local schema = require "titan.schema"
 local tasks = require "titan.tasks"
 local text = require "titan.text"
@@ -14,15 +13,10 @@ local events = {}
 local Events = {}
 Events.__index = Events
 
--- The events that happen in this version, and those that come with later features.
 local KNOWN <const> = {
   "process:spawn", "process:ready", "process:crash", "process:restart", "process:stop",
   "child:start-failed", "child:failed", "supervisor:failed",
-  "pool:scale", "pool:memory", "pool:failed", "log",
-}
-local PENDING <const> = {
-  ["health:change"] = "health checks",
-  ["health:critical"] = "health checks",
+  "pool:scale", "pool:memory", "pool:failed", "health:change", "health:critical", "log",
 }
 
 local is_known = {}
@@ -37,9 +31,7 @@ end
 
 ---@param event any
 local function check_event(event)
-  if PENDING[event] then
-    errors.raise("invalid_config", text.not_built(PENDING[event]))
-  elseif not is_known[event] then
+  if not is_known[event] then
     local nearest = type(event) == "string" and core.suggest(event, KNOWN)
     local hint = nearest and string.format("did you mean %q?", nearest)
       or "there are " .. table.concat(KNOWN, ", ")

@@ -4,6 +4,7 @@ local config = require "titan.config"
 local core = require "titan.core"
 local errors = require "titan.errors"
 local events = require "titan.events"
+local health = require "titan.manager.health"
 local heard = require "titan.manager.heard"
 local metrics = require "titan.manager.metrics"
 local pooling = require "titan.manager.pooling"
@@ -30,7 +31,7 @@ local Manager = {}
 Manager.__index = Manager
 Manager.__name = "titan.Manager"
 
-for _, methods in ipairs { metrics, pooling, starting, stopping, supervising } do
+for _, methods in ipairs { health, metrics, pooling, starting, stopping, supervising } do
   for name, fn in pairs(methods) do
     Manager[name] = fn
   end
@@ -50,8 +51,10 @@ end
 ---@field info? titan.ProxyInfo what the proxy knows of the process
 ---@field down_as? string its status while it is down and to be started again
 ---@field renamed? boolean whether its class has given it a name
----@field policy_of_class? fun(policy: table?): titan.RestartPolicy while the class is not known here
+---@field policy_of_class? fun(policy: table?): titan.RestartPolicy for a class not known here
 ---@field version? string
+---@field health_checked? titan.Future while a task waits for the end of a check
+---@field finish_health_check? fun(ok: boolean)
 ---@field start_error? table what the worker said of why it could not start
 ---@field dependencies titan.Dependency[] of the spawn and of the class
 ---@field awaits? titan.Service whose start its own start waits for
@@ -96,7 +99,7 @@ function manager.new(options)
     function(kind, process, ...)
       local service = self.services[process]
       return service and heard[kind](self, service, ...)
-    end)
+    end, checked.advanced.liveness_sweep_interval)
   run.adopt(self)
   return self
 end
@@ -143,6 +146,7 @@ function Manager:_info(service, process)
   if info and service then
     info.version = service.version
     info.file = service.target.file
+    info.health = self:_health_of(service, info)
   end
   return info
 end
@@ -159,9 +163,9 @@ end
 --- What is known of a process, also for a while after its end: id, name, pid, status
 --- (pending, starting, running, stopping, stopped, failed, crashed), isolation, transport,
 --- start_time and end_time (ms of the wall clock), uptime (ms), restart_count, exit,
---- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, activity
---- (calls, errors, in_flight, lua_heap, running, last_calls), and metrics (calls, errors,
---- in_flight, latency with p50 and p99 in ms). Nil when there is none.
+--- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, health (see
+--- titan.Health), activity (calls, errors, in_flight, lua_heap, running, last_calls), and metrics
+--- (calls, errors, in_flight, latency with p50 and p99 in ms). Nil when there is none.
 ---@param key string its id or name
 ---@return table?
 function Manager:get_process_info(key)
@@ -196,6 +200,7 @@ function Manager:close()
     service.finish_start(false, errors.new("destroyed", "the manager was closed",
       { process = service.name }))
     service.started:ignore()
+    self:_health_waited(service)
     service.finish(true, {})
   end
 end
@@ -204,7 +209,9 @@ end
 
 --- Calls `fn` at each event, in a task of its own. Events: process:spawn, process:ready and
 --- process:stop (with what get_process_info gives), process:crash (with a crash report), pool:scale
---- (pool, from, to, reason), pool:memory (pool, name, memory, limit), pool:failed (pool, error), log
+--- (pool, from, to, reason), pool:memory (pool, name, memory, limit), pool:failed (pool, error),
+--- health:change and health:critical (with id, name, pid, from, to, reason, details, failures and
+--- process, what get_process_info gives), log
 --- (with id, name, pid, stream, line, time).
 ---@param event string
 ---@param fn fun(data: table)
@@ -220,8 +227,8 @@ function Manager:off(event, fn)
   self.events:off(event, fn)
 end
 
-for _, name in ipairs { "workflow", "health" } do
-  local features = { workflow = "workflows", health = "health checks" }
+for _, name in ipairs { "workflow" } do
+  local features = { workflow = "workflows" }
   Manager[name] = function()
     errors.raise("invalid_config", text.not_built(features[name]))
   end

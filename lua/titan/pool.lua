@@ -31,7 +31,8 @@ local pool = {}
 ---@field tasks table<titan.Future, true> that make workers or warm them up
 ---@field start_error? titan.Error why the last worker that could not start could not
 ---@field failure? titan.Error why it has failed
----@field keeper? { failed: fun(err: titan.Error) } who starts and stops it, and hears that it failed
+---@field keeper? { failed: fun(err: titan.Error), ended: fun() } who starts and stops it, and hears
+--- when it has failed or ended
 local Pool = {}
 Pool.__index = Pool
 
@@ -112,7 +113,9 @@ function Pool:_start()
   self.starting:ignore()
   self.stopped:ignore()
   self.start_error, self.failure = nil, nil
-  self.manager.running[self] = self.stopped
+  if not self.keeper then
+    self.manager.running[self] = self.stopped
+  end
   core.pool_start(self.handle, self.options.start, self.options.wait_for)
 end
 

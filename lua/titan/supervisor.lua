@@ -9,6 +9,7 @@ local crash = require "titan.crash"
 local declarations = require "titan.config.supervisor"
 local errors = require "titan.errors"
 local heard = require "titan.supervisor.heard"
+local pools = require "titan.supervisor.pools"
 local restarts = require "titan.config.restarts"
 local schema = require "titan.schema"
 local tasks = require "titan.tasks"
@@ -35,7 +36,10 @@ Supervisor.__name = "titan.Supervisor"
 ---@field declaration titan.ChildDeclaration
 ---@field service? titan.Service of a process, its latest
 ---@field supervisor? titan.Supervisor
+---@field options titan.SpawnOptions|titan.PoolOptions|nil
 ---@field pool? titan.Pool
+---@field is_starting? boolean of a pool
+---@field is_stopping? boolean of a pool
 ---@field error? any why it could not be started
 ---@field waiting? { future: titan.Future, settle: fun(ok: boolean, ...) } for its start
 ---@field removal? titan.Future
@@ -58,17 +62,21 @@ local function add(self, declaration)
   elseif declaration.kind == "process" then
     child.options = config.spawn_options(declaration.options, declaration.target.class)
     child.options.name = declaration.name
+  else
+    child.options = pools.options(self, declaration)
   end
   self.children[declaration.name] = child
   local class = declaration.target and declaration.target.class
-  local timeout = declaration.shutdown_timeout or child.options and child.options.shutdown_timeout
+  local of_spawn = declaration.kind == "process" and child.options or {}
+  local timeout = declaration.shutdown_timeout or of_spawn.shutdown_timeout
     or manager.config.advanced.graceful_shutdown_timeout
-  core.supervisor_add(self.handle, inner and "supervisor" or declaration.kind, {
+  local kinds = { process = "process", supervisor = "supervisor", pool = "host" }
+  core.supervisor_add(self.handle, kinds[declaration.kind], {
     name = declaration.name, restart = declaration.restart, critical = declaration.critical,
     optional = declaration.optional, shutdown_timeout = timeout,
     policy = restarts.merged(manager.config.restart_policy, class and class.restart_policy,
       self.declaration.policy, declaration.policy,
-      child.options and child.options.restart_policy),
+      of_spawn.restart_policy),
   }, inner)
 end
 
@@ -174,7 +182,7 @@ end
 function Supervisor:child(name)
   local child = find(self, name, "child.name")
   local service = child.service
-  return child.supervisor or child.pool or service and service.proxy
+  return child.supervisor or child.pool and child.pool.proxy or service and service.proxy
 end
 
 -- Of a simple_one_for_one: the template, with options of its own.
@@ -262,8 +270,8 @@ function Supervisor:restart_child(name)
 end
 
 --- Its children, left to right: name, kind, status (stopped, starting, running, stopping, crashed:
---- about to be started again, failed: given up), restart, critical, optional, restarts (since it was
---- added), last_error (text), and of a running process its id and pid.
+--- about to be started again, failed: given up), restart, critical, optional, restarts (since it
+--- was added), last_error (text), and of a running process its id and pid.
 ---@return table[]
 function Supervisor:which_children()
   local list = core.supervisor_children(self.handle)

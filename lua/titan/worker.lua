@@ -93,7 +93,7 @@ local function own_dependencies(loaded, spec)
   local replaced, own = {}, {}
   for _, dependency in ipairs(spec.dependencies) do
     replaced[dependency.alias] = true
-    own[#own + 1] = spec.supervised and dependency or nil
+    own[#own + 1] = spec.awaits_all and dependency or nil
   end
   for _, dependency in ipairs(loaded.dependencies) do
     own[#own + 1] = not replaced[dependency.alias] and dependency or nil
@@ -156,6 +156,8 @@ end
 ---@param self table
 ---@param spec table
 ---@return table<string, integer|false> methods false for private ones
+---@return table<string, integer> health_checks the methods that say how the worker is, for the
+--- manager alone: no name leads to a private one, and others cannot send numbers
 local function serve(loaded, self, spec)
   local functions, names, by_name, methods = {}, {}, {}, {}
   for _, name in ipairs(loaded.method_names) do
@@ -167,8 +169,18 @@ local function serve(loaded, self, spec)
       names[#names + 1] = name
     end
   end
+  local health_checks, all_names = {}, { table.unpack(names) }
+  for _, name in ipairs(loaded.method_names) do
+    if loaded.methods[name].health_check then
+      health_checks[name] = methods[name] or #functions
+      if not methods[name] then
+        functions[#functions + 1] = loaded.methods[name].fn
+        all_names[#all_names + 1] = name
+      end
+    end
+  end
   core.worker_serve {
-    methods = functions, names = names, by_name = by_name, self = self,
+    methods = functions, names = all_names, by_name = by_name, self = self,
     limits = spec.limits, latencies = spec.latencies,
     handler = remote_error.pack,
     refuse = function(name)
@@ -176,7 +188,7 @@ local function serve(loaded, self, spec)
     end,
     cancelled = errors.new("cancelled", "the caller no longer waits"),
   }
-  return methods
+  return methods, health_checks
 end
 
 -- The names of the methods that may be called once more when their worker was lost.
@@ -202,10 +214,11 @@ local function run_start(spec)
   if loaded.init then
     loaded.init(self, spec.options)
   end
-  local methods = serve(loaded, self, spec)
+  local methods, health_checks = serve(loaded, self, spec)
   core.worker_ready {
     version = loaded.version, description = loaded.description,
     methods = methods, restart_policy = loaded.restart_policy, idempotent = idempotent(loaded),
+    health = loaded.health, health_checks = health_checks,
   }
 end
 

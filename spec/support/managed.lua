@@ -1,5 +1,5 @@
 --- A test body that runs as a Titan program and has a manager of its own, whose workers
---- print nothing: `it("adds", managed(function(pm) ... end))`.
+--- print nothing and are not started again: `it("adds", managed(function(pm) ... end))`.
 
 local titan = require "titan"
 
@@ -11,6 +11,7 @@ return function(config, fn)
     config, fn = {}, config
   end
   config.logs = config.logs or { format = "none" }
+  config.restart_policy = config.restart_policy or { enabled = false }
   return function()
     titan.run(function()
       fn(titan.manager(config))

@@ -16,6 +16,7 @@ all.built = {
   { name = "public", annotation = require "titan.annotations.public" },
   { name = "on_shutdown", annotation = require "titan.annotations.on_shutdown" },
   { name = "child", annotation = require "titan.annotations.child" },
+  { name = "health_check", annotation = require "titan.annotations.health_check" },
   { name = "description", annotation = require "titan.annotations.description" },
   { name = "idempotent", annotation = require "titan.annotations.idempotent" },
 }
@@ -25,7 +26,6 @@ all.built = {
 all.pending = {
   stage = "workflows",
   compensate = "workflows",
-  health_check = "health checks",
   stream = "streams",
   trace = "tracing",
   metric = "custom metrics",

@@ -11,6 +11,7 @@ local methods = {}
 ---@field fn fun(self: table, ...): ...
 ---@field public boolean
 ---@field on_shutdown boolean
+---@field health_check? boolean
 ---@field description? string
 ---@field child? table of a supervisor's method
 

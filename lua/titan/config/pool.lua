@@ -1,6 +1,7 @@
 --- The options of `pm:create_pool`: every key, its meaning and its default.
 
 local core = require "titan.core"
+local health = require "titan.config.health"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
 
@@ -82,8 +83,9 @@ local fields = {
     doc = "share of memory_limit; 0.8 unless told" },
   replace_unhealthy = { kind = "boolean", default = true,
     doc = "whether a worker that fails its health checks is replaced" },
-  heartbeat = { kind = "any", pending = "health checks" },
-  health_check = { kind = "any", pending = "health checks" },
+  heartbeat = { kind = "duration", min = 1, max = "24h",
+    doc = "how often every worker is asked how it is; health_check.interval in short" },
+  health_check = health.partial,
   auto_scale = { kind = "table", optional = true, fields = auto_scale_fields },
   circuit_breaker = { kind = "table", optional = true, fields = breaker_fields },
   spawn_options = { kind = "any", type = "table", default = {}, allowed = "the options of spawn",
@@ -166,6 +168,20 @@ local function decide_memory(path, checked)
   checked.memory_warning = math.floor(checked.memory_limit * (threshold or 0.8))
 end
 
+---@param checked table
+---@return table? the `health` of its workers, where their spawn options have none
+local function health_of(checked)
+  local given = checked.health_check
+  if not checked.heartbeat then
+    return given
+  end
+  local merged = { interval = checked.heartbeat }
+  for key, value in pairs(given or {}) do
+    merged[key] = value
+  end
+  return merged
+end
+
 --- The complete options of a pool. Raises `invalid_config`.
 ---@param given? table
 ---@param manager_config titan.Config
@@ -179,6 +195,7 @@ function pool.check(given, manager_config, where)
   decide_size(checked)
   decide_memory(where, checked)
   checked.auto_scale = scaling(checked.auto_scale)
+  checked.health = health_of(checked)
   checked.warms = checked.warmup ~= nil
   if checked.request_timeout == nil then
     checked.request_timeout = manager_config.resources.timeout

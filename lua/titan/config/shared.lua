@@ -1,6 +1,7 @@
 --- The keys that mean the same in the manager's config, in the options of `pm:spawn`
 --- and in class declarations.
 
+local health = require "titan.config.health"
 local restarts = require "titan.config.restarts"
 
 local shared = {}
@@ -120,7 +121,7 @@ shared.fields = {
   restart_policy = restarts.partial,
   resources = { kind = "any", pending = "resource limits" },
   memory = { kind = "any", pending = "memory limits" },
-  health = { kind = "any", pending = "health checks" },
+  health = health.partial,
   security = { kind = "any", pending = "the sandbox" },
   observability = { kind = "any", pending = "tracing and custom metrics" },
 }

@@ -127,6 +127,7 @@ function heard.ready(self, service, said)
   else
     self:_new_proxy(service, info.methods)
   end
+  self:_watch_health(service, info)
   service.finish_start(true)
   local emits = self.events
   if emits:heard "process:ready" or emits:heard "process:restart" then
@@ -163,6 +164,10 @@ function heard.ended(self, service)
   service.started:ignore()
   service.finish(true, info)
   self.services[service.process] = nil
+end
+
+function heard.health(self, service, what)
+  self:_heard_health(service, what)
 end
 
 function heard.line(self, service, line, stream)

@@ -8,7 +8,6 @@ local locate = require "titan.locate"
 local proxy = require "titan.proxy"
 local restarts = require "titan.config.restarts"
 local tasks = require "titan.tasks"
-local text = require "titan.text"
 
 ---@class titan.Manager
 local Manager = {}
@@ -119,7 +118,7 @@ function Manager:_new_proxy(service, methods)
       return self:get_metrics(id)
     end,
     __health = function()
-      errors.raise("invalid_config", text.not_built "health checks")
+      return self:_health(service)
     end,
   }, timeout or 0))
 end
@@ -136,12 +135,11 @@ end
 
 ---@param target titan.Target
 ---@param options titan.SpawnOptions
----@param keeper? userdata|{ pool: titan.Pool, number: integer } the supervisor whose child of that
---- name it is, or the pool and the number of its worker
+---@param keeper? { handle: userdata, key: string|integer, pool: titan.Pool? } the supervisor and
+--- the name of the child, or the pool and the number of its worker
 ---@return titan.Service
 function Manager:_launch(target, options, keeper)
-  local pool = type(keeper) == "table" and keeper.pool or nil
-  local supervisor = not pool and keeper or nil
+  local pool = keeper and keeper.pool
   local class_name = target.class and target.class.name or self.class_names[target.file]
   local name = options.name or self:_free_name(class_name or target.name)
   local timeout = self.config.resources.timeout or 0
@@ -151,7 +149,7 @@ function Manager:_launch(target, options, keeper)
     options = options.options, env = options.env, cwd = options.cwd,
     dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
     latencies = self.config.monitoring.metrics,
-    supervised = supervisor ~= nil,
+    awaits_all = keeper ~= nil and not pool,
   }
   local service = { manager = self, target = target, options = options, name = name, pool = pool,
     named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
@@ -161,9 +159,9 @@ function Manager:_launch(target, options, keeper)
   local function policy(of_class)
     return restarts.merged(self.config.restart_policy, of_class, options.restart_policy)
   end
-  service.policy_of_class = not target.class and not supervisor and policy or nil
+  service.policy_of_class = not target.class and (not keeper or pool) and policy or nil
   local ok, process = pcall(core.manager_spawn, self.handle, name, spec, options.startup_timeout,
-    timeout, policy(class_policy), pool and pool.handle or supervisor, pool and keeper.number or name)
+    timeout, policy(class_policy), keeper and keeper.handle, keeper and keeper.key)
   if not ok then
     error(untravelling(process), 0)
   end

@@ -43,6 +43,9 @@ local function spawn_options(self, index)
       given[key] = value
     end
   end
+  if given.health == nil then
+    given.health = self.options.health
+  end
   local checked = config.spawn_options(given, self.target.class, where)
   checked.startup_given = given.startup_timeout ~= nil
   checked.name = checked.name and self.manager:_free_name(checked.name)
@@ -57,7 +60,7 @@ local function launch(self, number, index)
   local options = spawn_options(self, index)
   manager:_await_dependencies(options.name or self.name, options.dependencies)
   options.name = options.name or worker_name(self)
-  manager:_launch(self.target, options, { pool = self, number = number })
+  manager:_launch(self.target, options, { pool = self, handle = self.handle, key = number })
 end
 
 -- The user's code may wait for long; the end of the pool does not wait for it.
@@ -136,6 +139,9 @@ end
 
 function heard.ended(self)
   self:_give_up(errors.new("destroyed", "the pool has been stopped", { process = self.name }))
+  if self.keeper then
+    self.keeper.ended()
+  end
 end
 
 function heard.drained(self)

@@ -3,6 +3,7 @@
 
 local core = require "titan.core"
 local errors = require "titan.errors"
+local pools = require "titan.supervisor.pools"
 local tasks = require "titan.tasks"
 
 local heard = {}
@@ -53,7 +54,8 @@ function heard.spawn(self, name)
   local child = self.children[name]
   local ok, result = pcall(function()
     self.manager:_claim(name)
-    return self.manager:_launch(child.declaration.target, child.options, self.handle)
+    return self.manager:_launch(child.declaration.target, child.options,
+      { handle = self.handle, key = name })
   end)
   child.error = not ok and result or nil
   child.service = ok and result or nil
@@ -79,6 +81,16 @@ local function start_error(child, message)
   end
   return errors.new("spawn_failed", message or "it did not start",
     { process = child.declaration.name })
+end
+
+-- Pools ----------------------------------------------------------------------------------
+
+function heard.start(self, name)
+  pools.start(self, name)
+end
+
+function heard.stop(self, name, timeout)
+  pools.stop(self, name, timeout)
 end
 
 -- Children ---------------------------------------------------------------------------------
@@ -127,9 +139,12 @@ function heard.child_removed(self, name)
   settle_child(self, name, false, errors.new("destroyed",
     string.format("child %q was removed", name), { process = name }))
   self.children[name] = nil
-  if child.finish_removal then
-    child.finish_removal(true)
-  end
+  tasks.go(function()
+    pools.forget(child)
+    if child.finish_removal then
+      child.finish_removal(true)
+    end
+  end)
 end
 
 -- The supervisor ---------------------------------------------------------------------------
