@@ -134,7 +134,7 @@ struct pool_worker {
     bool shunned; /* unhealthy: not to be picked any more */
     bool warned;  /* of its memory */
     bool gave_up;
-    bool surplus;             /* it retires because the pool is to be smaller */
+    bool surplus; /* it retires because the pool is to be smaller */
     bool stop_sent;
     bool mourned;                    /* GONE, and the pool has done what follows from it */
     const char *due;                 /* why it is to be replaced; NULL: it is not */
