@@ -95,7 +95,7 @@ enum pool_news {
     POOL_NEWS_FAILED,   /* FAILED, and no process is left: why */
     POOL_NEWS_ENDED,    /* ENDED: no process is left */
     POOL_NEWS_DRAINED,  /* DRAINING: no call is left */
-    POOL_NEWS_SETTLED,  /* all workers are UP, and none is on its way out */
+    POOL_NEWS_SETTLED,  /* all workers are UP, and those that were too many have ended */
     POOL_NEWS_GAVE_UP,  /* a worker has left because it cannot be started (again): why */
     POOL_NEWS_RELOADED, /* nobody is left who was there at the last pool_reload; or why not */
     POOL_NEWS_SIZE,     /* another size: p->scaled tells */
@@ -134,6 +134,7 @@ struct pool_worker {
     bool shunned; /* unhealthy: not to be picked any more */
     bool warned;  /* of its memory */
     bool gave_up;
+    bool surplus; /* it retires because the pool is to be smaller */
     bool stop_sent;
     bool mourned;                    /* GONE, and the pool has done what follows from it */
     const char *due;                 /* why it is to be replaced; NULL: it is not */

@@ -112,6 +112,7 @@ static void retire_one(struct pool *p)
         }
     }
     if (least != NULL) {
+        least->surplus = true;
         pool_worker_retire(least);
     }
 }
@@ -200,16 +201,17 @@ static void reload(struct pool *p)
 
 /* ---- all of it ---- */
 
+/* Replacements are no matter: under load there may always be one. */
 static bool is_settled(const struct pool *p)
 {
     for (const struct list *l = p->workers.next; l != &p->workers; l = l->next) {
         const struct pool_worker *w = list_entry(l, struct pool_worker, link);
 
-        if (w->state != POOL_WORKER_UP || w->replacement != NULL) {
+        if (w->surplus || (pool_worker_counts(w) && w->state != POOL_WORKER_UP)) {
             return false;
         }
     }
-    return !p->reloading;
+    return true;
 }
 
 static void tell_settled(struct pool *p)

@@ -1,14 +1,19 @@
-/* Requests from one worker to another service: passed on as they are, the answers too. */
+/* Requests from one worker to another service, which may be a pool: passed on as they are, the
+ * answers too. */
 #include <stdlib.h>
+#include <string.h>
 
-#include "manager/manager.h"
+#include "manager/pool.h"
 #include "wire/mp_read.h"
 
 struct relay {
-    struct call call; /* to the service */
-    struct list link; /* in from->relays */
+    struct call call;        /* to the service */
+    struct pool_call pooled; /* when that is a pool */
+    struct list link;        /* in from->relays */
     struct process *from;
-    uint32_t id; /* of the request */
+    uint32_t id;     /* of the request */
+    struct buf held; /* its method and its params while it waits for a worker of the pool */
+    size_t method_len;
 };
 
 /* Bytes that are passed on must be well-formed, or the receiver would blame the manager. The list
@@ -23,6 +28,7 @@ static bool well_formed(struct span payload, unsigned nesting)
 static void relay_free(struct relay *r)
 {
     list_remove(&r->link);
+    buf_free(&r->held);
     free(r);
 }
 
@@ -47,6 +53,7 @@ static void answered(struct call *c, const struct reply *reply)
     struct failure garbage;
     uint32_t id = r->id;
 
+    pool_give_back(&r->pooled, reply->code);
     relay_free(r);
     if (reply->code == TITAN_E_REMOTE_ERROR) {
         pass_on(to, id, reply->error, true);
@@ -61,28 +68,19 @@ static void answered(struct call *c, const struct reply *reply)
     }
 }
 
-static int find_service(const struct manager *m, struct span name, struct process **to,
-                        struct failure *why)
-{
-    *to = name.at ? manager_find_name(m, (const char *)name.at, name.len) : NULL;
-    if (*to == NULL) {
-        return fail(why, TITAN_E_WORKER_LOST, "no service named \"%.*s\" is running",
-                    (int)(name.len < PROCESS_NAME_MAX ? name.len : PROCESS_NAME_MAX),
-                    name.at ? (const char *)name.at : "");
-    }
-    return process_callable(*to, why);
-}
-
-static int forward(struct relay *r, struct process *to, const struct message *m,
+static int forward(struct relay *r, struct process *to, struct span method, struct span params,
                    struct failure *why)
 {
     struct draft d;
-    int code = request_begin(&to->data, &d, 0, m->method, false, why);
+    int code = process_callable(to, why);
 
+    if (code == TITAN_OK) {
+        code = request_begin(&to->data, &d, 0, method, false, why);
+    }
     if (code < 0) {
         return code;
     }
-    if (!buf_append(peer_out(&to->data), m->payload.at, m->payload.len)) {
+    if (!buf_append(peer_out(&to->data), params.at, params.len)) {
         request_abort(&to->data, &d);
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
@@ -90,18 +88,93 @@ static int forward(struct relay *r, struct process *to, const struct message *m,
     return request_end(&to->data, &d, &r->call, 0, why);
 }
 
+/* ---- to a pool ---- */
+
+static bool hold(struct relay *r, struct span method, struct span params)
+{
+    r->method_len = method.len;
+    return buf_append(&r->held, method.at, method.len) &&
+           buf_append(&r->held, params.at, params.len);
+}
+
+/* `code` is what the pool said. Negative: the relay is to be answered with `why`. */
+static int go_on(struct relay *r, int code, struct span method, struct span params,
+                 struct failure *why)
+{
+    while (code == TITAN_OK) {
+        struct process *to = r->pooled.worker->process;
+
+        if (to != NULL && to->state == PROCESS_RUNNING) {
+            code = forward(r, to, method, params, why);
+            if (code < 0) {
+                pool_give_back(&r->pooled, code);
+            }
+            return code;
+        }
+        code = pool_take_again(&r->pooled, false, why);
+    }
+    return code;
+}
+
+static void left_queue(struct pool_call *c, const struct failure *refusal)
+{
+    struct relay *r = list_entry(c, struct relay, pooled);
+    struct span method = {buf_front(&r->held), r->method_len};
+    struct span params = {buf_front(&r->held) + r->method_len, buf_len(&r->held) - r->method_len};
+    struct failure why;
+
+    if (refusal != NULL) {
+        why = *refusal;
+    } else if (go_on(r, TITAN_OK, method, params, &why) >= 0) {
+        return;
+    }
+    answer_failure(&r->from->data, r->id, &why);
+    relay_free(r);
+}
+
+/* Calls between workers have no key: each may go anywhere. */
+static int through_pool(struct relay *r, struct pool *p, const struct message *m,
+                        struct failure *why)
+{
+    int code;
+
+    r->pooled.hash = random_next(&p->manager->random);
+    r->pooled.left = left_queue;
+    code = go_on(r, pool_take(p, &r->pooled, why), m->method, m->payload, why);
+    if (code == POOL_QUEUED && !hold(r, m->method, m->payload)) {
+        pool_call_forget(&r->pooled);
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
+    return code;
+}
+
+/* ---- to whoever has the name ---- */
+
+static int send_on(struct relay *r, struct manager *m, const struct message *request,
+                   struct failure *why)
+{
+    struct span name = header_get(request->header, HEADER_SERVICE);
+    const char *text = name.at ? (const char *)name.at : "";
+    struct pool *pool = manager_find_pool(m, text, name.len);
+    struct process *to = pool ? NULL : manager_find_name(m, text, name.len);
+
+    if (pool != NULL) {
+        return through_pool(r, pool, request, why);
+    }
+    if (to == NULL) {
+        return fail(why, TITAN_E_WORKER_LOST, "no service named \"%.*s\" is running",
+                    (int)(name.len < PROCESS_NAME_MAX ? name.len : PROCESS_NAME_MAX), text);
+    }
+    return forward(r, to, request->method, request->payload, why);
+}
+
 void manager_relay(struct manager *m, struct process *from, const struct message *request)
 {
-    struct process *to;
     struct failure why;
     struct relay *r;
 
     if (request->method.at == NULL || !well_formed(request->payload, m->limits.nesting)) {
         peer_blame(&from->data, "a request whose params are malformed or that names no method");
-        return;
-    }
-    if (find_service(m, header_get(request->header, HEADER_SERVICE), &to, &why) < 0) {
-        answer_failure(&from->data, request->id, &why);
         return;
     }
     r = calloc(1, sizeof *r);
@@ -114,10 +187,24 @@ void manager_relay(struct manager *m, struct process *from, const struct message
     r->id = request->id;
     r->call.done = answered;
     list_push(&from->relays, &r->link);
-    if (forward(r, to, request, &why) < 0) {
+    if (send_on(r, m, request, &why) < 0) {
         relay_free(r);
         answer_failure(&from->data, request->id, &why);
     }
+}
+
+static void cancel(struct relay *r)
+{
+    struct failure why;
+
+    fail(&why, TITAN_E_CANCELLED, "the caller cancelled");
+    if (r->call.peer != NULL) {
+        call_cancel(&r->call, &why);
+        return;
+    }
+    pool_call_forget(&r->pooled);
+    answer_failure(&r->from->data, r->id, &why);
+    relay_free(r);
 }
 
 void manager_relay_cancel(struct process *from, uint32_t id)
@@ -126,10 +213,7 @@ void manager_relay_cancel(struct process *from, uint32_t id)
         struct relay *r = list_entry(l, struct relay, link);
 
         if (r->id == id) {
-            struct failure why;
-
-            fail(&why, TITAN_E_CANCELLED, "the caller cancelled");
-            call_cancel(&r->call, &why);
+            cancel(r);
             return;
         }
     }
@@ -141,6 +225,7 @@ void manager_relays_drop(struct process *from)
         struct relay *r = list_entry(from->relays.next, struct relay, link);
 
         call_forget(&r->call);
+        pool_call_forget(&r->pooled);
         relay_free(r);
     }
 }

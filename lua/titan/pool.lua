@@ -28,6 +28,7 @@ local pool = {}
 ---@field finish_start fun(ok: boolean, ...)
 ---@field finish_stop fun(ok: boolean, ...)
 ---@field waiting table<string, (fun(ok: boolean, ...))[]> for "settled", "reloaded", "drained"
+---@field tasks table<titan.Future, true> that make workers or warm them up
 ---@field start_error? titan.Error why the last worker that could not start could not
 ---@field failure? titan.Error why it has failed
 ---@field keeper? { failed: fun(err: titan.Error), ended: fun() } who starts and stops it, and hears
@@ -71,6 +72,9 @@ end
 --- It runs no more, whatever the reason: nobody may wait for it.
 ---@param err titan.Error
 function Pool:_give_up(err)
+  for future in pairs(self.tasks) do
+    future:cancel()
+  end
   self.finish_start(false, err)
   for what in pairs(self.waiting) do
     self:_settle(what, false, err)
@@ -280,7 +284,7 @@ function pool.new(manager, target, options, name, where)
   local self = setmetatable({
     name = name, manager = manager, target = target, options = options,
     info = { name = name, idempotent = {} },
-    waiting = { settled = {}, reloaded = {}, drained = {} },
+    waiting = { settled = {}, reloaded = {}, drained = {} }, tasks = {},
   }, Pool)
   self.stopped, self.finish_stop = tasks.promise()
   self.finish_stop(true)

@@ -67,10 +67,10 @@ return titan.process {
       return luv.os_getpid()
     end,
     warm = function(self)
-      self.warmed = (self.warmed or 0) + 1
+      self.warmups = (self.warmups or 0) + 1
     end,
     warmed = function(self)
-      return self.warmed
+      return self.warmups
     end,
     metrics = function(_, ...)
       return "the worker's own", ...

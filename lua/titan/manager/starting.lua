@@ -81,9 +81,11 @@ end
 ---@param waiter? titan.Service the same, when it is a process already
 function Manager:_await_dependencies(name, dependencies, waiter)
   for _, dependency in ipairs(dependencies) do
-    local service = self:_find(dependency.service)
+    local service, pool = self:_find(dependency.service), self.pools[dependency.service]
     local ok, err = false, nil
-    if service then
+    if pool then
+      ok, err = pcall(pool.starting.await, pool.starting)
+    elseif service then
       ok, err = pcall(await_start, service, waiter)
     end
     if errors.is(err) and err.code == "cancelled" then

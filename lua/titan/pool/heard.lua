@@ -63,9 +63,27 @@ local function launch(self, number, index)
   manager:_launch(self.target, options, { pool = self, handle = self.handle, key = number })
 end
 
+-- The user's code may wait for long; the end of the pool does not wait for it.
+---@param self titan.Pool
+---@param fn fun()
+local function go(self, fn)
+  local future
+  future = tasks.go(function()
+    local _ <close> = setmetatable({}, {
+      __close = function()
+        self.tasks[future or false] = nil
+      end,
+    })
+    fn()
+  end)
+  if not future:done() then
+    self.tasks[future] = true
+  end
+end
+
 -- In a task of its own: the factory may wait, and dependencies are waited for.
 function heard.spawn(self, event)
-  tasks.go(function()
+  go(self, function()
     local ok, err = pcall(launch, self, event.number, event.index)
     if not ok then
       self:_start_failed(errors.is(err) and err or errors.new("spawn_failed", tasks.text_of(err)))
@@ -77,7 +95,7 @@ end
 function heard.warm(self, event)
   local service = self.manager.services[event.process]
   local warmup = self.options.warmup
-  tasks.go(function()
+  go(self, function()
     local worker = service.proxy
     local ok, err = pcall(tasks.timeout, service.options.startup_timeout,
       type(warmup) == "string" and worker[warmup] or warmup, worker)
