@@ -45,7 +45,7 @@ end
 ---@field finish fun(ok: boolean, ...)
 ---@field proxy? table
 ---@field info? titan.ProxyInfo what the proxy knows of the process
----@field down_as? string its status while it is down and to be started again
+---@field told_life? integer the restart_count of the life whose end was told last
 ---@field renamed? boolean whether its class has given it a name
 ---@field policy_of_class? fun(policy: table?): titan.RestartPolicy while the class is not known here
 ---@field version? string

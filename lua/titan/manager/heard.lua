@@ -115,7 +115,6 @@ function heard.ready(self, service, said)
     return core.process_blame(service.process, why)
   end
   service.version = info.version
-  service.down_as = nil
   if service.policy_of_class then
     core.process_set_restart_policy(service.process, service.policy_of_class(info.restart_policy))
   end
@@ -143,13 +142,13 @@ end
 -- It comes again: whoever has its proxy keeps it.
 function heard.down(self, service)
   local info = core.process_info(service.process)
-  service.down_as = info.status
+  service.told_life = info.restart_count
   tell_end(self, service, info)
 end
 
 function heard.ended(self, service)
   local info = core.process_info(service.process)
-  if service.down_as ~= info.status then
+  if service.told_life ~= info.restart_count then
     tell_end(self, service, info)
   end
   service.finish_start(false, start_error(service, info))
