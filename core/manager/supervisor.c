@@ -283,6 +283,7 @@ void child_down(struct child *c)
 void child_crashed(struct child *c, const struct failure *why)
 {
     struct supervisor *s = c->parent;
+    bool asks = s->decides;
 
     c->last_error = *why;
     if (was_stopping(c)) {
@@ -290,13 +291,13 @@ void child_crashed(struct child *c, const struct failure *why)
         return;
     }
     settle(c, CHILD_CRASHED);
-    c->undecided = s->decides;
+    c->undecided = asks;
     if (c->spec.restart == CHILD_TEMPORARY) {
         c->wanted = false;
         c->queued = false;
     }
-    s->events->child_crashed(s, c, s->decides);
-    if (!c->undecided && c->wanted) {
+    s->events->child_crashed(s, c, asks); /* whoever is asked may have decided already */
+    if (!asks && c->wanted) {
         restart(s, c);
     }
 }
