@@ -195,11 +195,12 @@ local function from_template(self, options)
     given[key] = value
   end
   copy.options = given
-  repeat
+  copy.name, given.name = given.name, nil
+  while not copy.name do
     self.added = self.added + 1
-    copy.name = given.name or template.name .. "-" .. self.added
-  until given.name or not self.children[copy.name]
-  given.name = nil
+    local name = template.name .. "-" .. self.added
+    copy.name = not self.children[name] and name or nil
+  end
   return copy
 end
 
@@ -229,16 +230,16 @@ function Supervisor:add_child(spec)
   return self:child(declaration.name)
 end
 
---- Stops a child and forgets it. Waits for its end.
+--- Stops a child and forgets it. Waits for its end; callers at the same time wait for the same.
 ---@param name string
 ---@return boolean true
 function Supervisor:remove_child(name)
   core.current()
   local child = find(self, name, "remove_child.name")
-  core.supervisor_remove(self.handle, name)
   if not child.removal then
     child.removal, child.finish_removal = tasks.promise()
     child.removal:ignore()
+    core.supervisor_remove(self.handle, name)
   end
   child.removal:await()
   return true
@@ -251,6 +252,10 @@ end
 function Supervisor:restart_child(name)
   core.current()
   local child = find(self, name, "restart_child.name")
+  if child.removal then
+    schema.refuse("restart_child.name", string.format("child %q of supervisor %q is being removed",
+      name, self.name), name, "the name of a child")
+  end
   local status = self:status()
   if status ~= "running" and status ~= "starting" then
     errors.raise("shutting_down", string.format("supervisor %q is %s: start it first", self.name,
