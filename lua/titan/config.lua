@@ -197,9 +197,10 @@ end
 -- whole, `env` and `dependencies` key by key.
 ---@param given? table
 ---@param class? titan.Class
+---@param where? string what an error calls them, "options" unless it is said
 ---@return titan.SpawnOptions
-function config.spawn_options(given, class)
-  local options = schema.check(spawn_schema, given, "options")
+function config.spawn_options(given, class, where)
+  local options = schema.check(spawn_schema, given, where or "options")
   local declared = class or { env = {}, dependencies = {} }
   options.startup_timeout = options.startup_timeout or declared.startup_timeout or STARTUP_TIMEOUT
   options.cwd = options.cwd or declared.cwd
