@@ -25,16 +25,18 @@ local function load(given)
   if type(given) ~= "string" then
     return given
   end
-  local target = locate.find(given)
   local ok, loaded = pcall(function()
+    local target = locate.find(given)
     if target.module then
       return (require(target.module))
     end
     return assert(loadfile(target.file))(target.file)
   end)
-  if not ok then
-    error(errors.is(loaded) and loaded or errors.new("invalid_config", string.format(
-      "supervisor: cannot load %q: %s", given, tasks.text_of(loaded))), 0)
+  if not ok and errors.is(loaded) and loaded.code == "invalid_config" then
+    error(loaded, 0)
+  elseif not ok then
+    errors.raise("invalid_config", string.format("supervisor: cannot load %q: %s", given,
+      errors.is(loaded) and loaded.message or tasks.text_of(loaded)))
   end
   return loaded
 end
