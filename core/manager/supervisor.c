@@ -249,14 +249,17 @@ static void settle(struct child *c, enum child_state state)
     s->clock->work_soon(s);
 }
 
+/* Also one that was not asked for: a supervisor below may be started by itself, whatever is planned
+ * for it here. */
 void child_up(struct child *c)
 {
     struct supervisor *s = c->parent;
 
-    if (c->state == CHILD_STARTING || c->state == CHILD_STOPPED) {
+    if (c->state != CHILD_UP && c->state != CHILD_STOPPING) {
         c->state = CHILD_UP;
         c->wanted = !was_stopping(c);
         c->queued = false;
+        c->undecided = false;
         c->has_lived = true;
         s->events->child_up(s, c);
         s->clock->work_soon(s);

@@ -37,6 +37,7 @@ Supervisor.__name = "titan.Supervisor"
 ---@field supervisor? titan.Supervisor
 ---@field pool? titan.Pool
 ---@field error? any why it could not be started
+---@field announcing? titan.Future while it is told that it did not start
 ---@field waiting? { future: titan.Future, settle: fun(ok: boolean, ...) } for its start
 ---@field removal? titan.Future
 ---@field finish_removal? fun(ok: boolean)

@@ -105,8 +105,8 @@ end
 function heard.child_start_failed(self, name, _, message)
   local child = self.children[name]
   note(self, string.format("%s did not start: %s", name, message or ""))
-  self.failed_child = child
-  tasks.go(function()
+  self.failed_child = child.declaration.critical and child or self.failed_child
+  child.announcing = tasks.go(function()
     local err = start_error(child, message)
     self.manager.events:emit("child:start-failed", { supervisor = self.name, name = name,
       critical = child.declaration.critical, error = err })
@@ -173,15 +173,25 @@ local function failure(self, message)
   return errors.new("worker_lost", table.concat(lines, "\n"), { process = self.name })
 end
 
--- A critical child did not start, or it was stopped meanwhile.
-function heard.start_failed(self, _, _, message)
-  local child = self.failed_child
+-- A critical child did not start or was given up meanwhile; or somebody stopped it.
+function heard.start_failed(self, _, stopped_on_purpose, message)
+  local child, stopped = self.failed_child, self.stopped
+  local finish_start, finish_stop = self.finish_start, self.finish_stop
   tasks.go(function()
-    local err = child and start_error(child, message) or errors.new("shutting_down",
-      message or "it was stopped", { process = self.name })
-    end_run(self)
-    self.finish_start(false, err)
-    self.finish_stop(true)
+    local err
+    if stopped_on_purpose == 1 then
+      err = errors.new("shutting_down", message or "it was stopped", { process = self.name })
+    elseif child then
+      child.announcing:await() -- what happened below is told first
+      err = start_error(child, message)
+    else
+      err = failure(self, message)
+    end
+    if self.stopped == stopped then -- else the next start has begun
+      end_run(self)
+    end
+    finish_start(false, err)
+    finish_stop(true)
   end)
 end
 
