@@ -215,6 +215,32 @@ describe("at the same time", function()
     assert.same({ "ready a", "ready b", "ready c" }, trees.take(told, 3))
   end))
 
+  it("a stop ends a start, whatever has failed before", trees.test(function(pm)
+    local tree = pm:create_supervisor { children = {
+      trees.child("a", { plan = { "kill" }, directory = directory }),
+      waiting("b", { shutdown_timeout = 50 }),
+    } }
+    local start = titan.go(tree.start, tree)
+    restarts.await_status(pm, "b", "starting")
+    tree:stop()
+    expect.error("shutting_down", start.await, start)
+  end))
+
+  it("a critical child that is given up ends a start", trees.test(function(pm)
+    local told = trees.record(pm)
+    local tree = pm:create_supervisor { name = "tree", max_restarts = 0, children = {
+      trees.child("a", { critical = true }), waiting("b", { shutdown_timeout = 50 }),
+    } }
+    local start = titan.go(tree.start, tree)
+    restarts.await_status(pm, "b", "starting")
+    pm:kill "a"
+    local err = expect.error("worker_lost", start.await, start)
+    expect.part({ 'supervisor "tree" gave up', 'child "a" is critical', "killed by SIGKILL" },
+      err.message)
+    assert.same({ "ready a", "crash a", "stop b" }, trees.take(told, 3))
+    assert.equal("stopped", tree:status())
+  end))
+
   it("a start finds the manager stopping", trees.test(function(pm)
     pm:spawn(trees.PHOENIX, { options = { stop = "wait" } })
     local tree = pm:create_supervisor { children = trees.children("a") }
