@@ -173,8 +173,9 @@ end
 
 --- Kills what is left, frees everything. titan.run does this at its end.
 function Manager:close()
+  self.closed = true
   for supervisor in pairs(self.supervisors) do
-    core.supervisor_close(supervisor.handle)
+    supervisor:_close()
   end
   self.running = {}
   core.manager_close(self.handle)

@@ -114,7 +114,9 @@ function Supervisor:start()
   while self:status() == "stopping" do
     self.stopped:await()
   end
-  if self.manager.stopping > 0 then
+  if self.manager.closed then
+    errors.raise("destroyed", "the manager was closed", { process = self.name })
+  elseif self.manager.stopping > 0 then
     errors.raise("shutting_down", "the manager is stopping all its processes")
   end
   if self:status() == "stopped" then
@@ -304,6 +306,12 @@ function Supervisor:count_children()
   return count
 end
 
+--- Lets go of everything at once: the manager is being closed.
+function Supervisor:_close()
+  core.supervisor_close(self.handle)
+  heard.closed(self)
+end
+
 -- For titan.supervisor.heard ---------------------------------------------------------------
 
 --- Asks on_child_crash; what it says is told to the core, unless it comes too late.
@@ -318,6 +326,7 @@ function Supervisor:_ask(name)
   local report = info and crash.report(info, errors.new("worker_lost", entry.last_error,
     { process = name })) or { name = name, reason = entry.last_error }
   tasks.go(function()
+    core.park(0) -- not at once: it is asked in the middle of the crash
     local ok, said = pcall(self.declaration.on_child_crash, report, entry)
     local decision = ok and (said == nil and "restart" or said) or "restart"
     local known = { restart = true, ignore = true, escalate = true, shutdown = true }

@@ -135,16 +135,33 @@ end
 -- The supervisor ---------------------------------------------------------------------------
 
 ---@param self titan.Supervisor
-local function end_run(self)
+---@param why? titan.Error
+local function end_run(self, why)
   self.manager.running[self] = nil
   for name in pairs(self.children) do
-    settle_child(self, name, false, errors.new("shutting_down",
+    settle_child(self, name, false, why or errors.new("shutting_down",
       string.format("supervisor %q was stopped", self.name), { process = name }))
   end
 end
 
 function heard.started(self)
   self.finish_start(true)
+end
+
+-- The manager was closed: whoever waits for anything here hears of it.
+---@param self titan.Supervisor
+function heard.closed(self)
+  local why = errors.new("destroyed", "the manager was closed", { process = self.name })
+  end_run(self, why)
+  for _, child in pairs(self.children) do
+    if child.removal then
+      child.finish_removal(true)
+    end
+  end
+  if self.starting then
+    self.finish_start(false, why)
+    self.finish_stop(true)
+  end
 end
 
 -- What happened, from the outside in, for people.
