@@ -259,6 +259,8 @@ static void settle(struct child *c, enum child_state state)
     s->clock->work_soon(s);
 }
 
+/* Also one that was not asked for: a supervisor below may be started by itself, whatever is planned
+ * for it here. */
 void child_up(struct child *c)
 {
     struct supervisor *s = c->parent;

@@ -107,7 +107,7 @@ static void on_started(struct supervisor *s)
 
 static void on_start_failed(struct supervisor *s)
 {
-    tell(s, "start_failed", NULL, 0);
+    tell(s, "start_failed", NULL, s->on_purpose);
 }
 
 static void on_stopped(struct supervisor *s)

@@ -49,7 +49,7 @@ end
 ---@field finish fun(ok: boolean, ...)
 ---@field proxy? table
 ---@field info? titan.ProxyInfo what the proxy knows of the process
----@field down_as? string its status while it is down and to be started again
+---@field told_life? integer the restart_count of the life whose end was told last
 ---@field renamed? boolean whether its class has given it a name
 ---@field policy_of_class? fun(policy: table?): titan.RestartPolicy for a class not known here
 ---@field version? string
@@ -185,8 +185,9 @@ end
 
 --- Kills what is left, frees everything. titan.run does this at its end.
 function Manager:close()
+  self.closed = true
   for supervisor in pairs(self.supervisors) do
-    core.supervisor_close(supervisor.handle)
+    supervisor:_close()
   end
   self.running = {}
   core.manager_close(self.handle)

@@ -41,6 +41,7 @@ Supervisor.__name = "titan.Supervisor"
 ---@field is_starting? boolean of a pool
 ---@field is_stopping? boolean of a pool
 ---@field error? any why it could not be started
+---@field announcing? titan.Future while it is told that it did not start
 ---@field waiting? { future: titan.Future, settle: fun(ok: boolean, ...) } for its start
 ---@field removal? titan.Future
 ---@field finish_removal? fun(ok: boolean)
@@ -121,7 +122,9 @@ function Supervisor:start()
   while self:status() == "stopping" do
     self.stopped:await()
   end
-  if self.manager.stopping > 0 then
+  if self.manager.closed then
+    errors.raise("destroyed", "the manager was closed", { process = self.name })
+  elseif self.manager.stopping > 0 then
     errors.raise("shutting_down", "the manager is stopping all its processes")
   end
   if self:status() == "stopped" then
@@ -203,11 +206,12 @@ local function from_template(self, options)
     given[key] = value
   end
   copy.options = given
-  repeat
+  copy.name, given.name = given.name, nil
+  while not copy.name do
     self.added = self.added + 1
-    copy.name = given.name or template.name .. "-" .. self.added
-  until given.name or not self.children[copy.name]
-  given.name = nil
+    local name = template.name .. "-" .. self.added
+    copy.name = not self.children[name] and name or nil
+  end
   return copy
 end
 
@@ -237,16 +241,16 @@ function Supervisor:add_child(spec)
   return self:child(declaration.name)
 end
 
---- Stops a child and forgets it. Waits for its end.
+--- Stops a child and forgets it. Waits for its end; callers at the same time wait for the same.
 ---@param name string
 ---@return boolean true
 function Supervisor:remove_child(name)
   core.current()
   local child = find(self, name, "remove_child.name")
-  core.supervisor_remove(self.handle, name)
   if not child.removal then
     child.removal, child.finish_removal = tasks.promise()
     child.removal:ignore()
+    core.supervisor_remove(self.handle, name)
   end
   child.removal:await()
   return true
@@ -259,6 +263,10 @@ end
 function Supervisor:restart_child(name)
   core.current()
   local child = find(self, name, "restart_child.name")
+  if child.removal then
+    schema.refuse("restart_child.name", string.format("child %q of supervisor %q is being removed",
+      name, self.name), name, "the name of a child")
+  end
   local status = self:status()
   if status ~= "running" and status ~= "starting" then
     errors.raise("shutting_down", string.format("supervisor %q is %s: start it first", self.name,
@@ -306,6 +314,12 @@ function Supervisor:count_children()
   return count
 end
 
+--- Lets go of everything at once: the manager is being closed.
+function Supervisor:_close()
+  core.supervisor_close(self.handle)
+  heard.closed(self)
+end
+
 -- For titan.supervisor.heard ---------------------------------------------------------------
 
 --- Asks on_child_crash; what it says is told to the core, unless it comes too late.
@@ -320,6 +334,7 @@ function Supervisor:_ask(name)
   local report = info and crash.report(info, errors.new("worker_lost", entry.last_error,
     { process = name })) or { name = name, reason = entry.last_error }
   tasks.go(function()
+    core.park(0) -- not at once: it is asked in the middle of the crash
     local ok, said = pcall(self.declaration.on_child_crash, report, entry)
     local decision = ok and (said == nil and "restart" or said) or "restart"
     local known = { restart = true, ignore = true, escalate = true, shutdown = true }

@@ -2,6 +2,7 @@
 --- anything starts.
 
 local child_annotation = require "titan.annotations.child"
+local config = require "titan.config"
 local declared_methods = require "titan.class.methods"
 local locate = require "titan.locate"
 local restarts = require "titan.config.restarts"
@@ -110,6 +111,16 @@ local function locate_child(path, given)
   return target
 end
 
+-- What is said to `pm:spawn` of a process, but for its name.
+---@param path string
+---@param given table?
+local function check_options(path, given)
+  if config.spawn_options(given, nil, path).name then
+    schema.refuse(path .. ".name", "a process is called what its child is; write the name there",
+      given.name, "nothing")
+  end
+end
+
 ---@param path string
 ---@param declared table
 ---@return titan.ChildDeclaration
@@ -118,6 +129,9 @@ function supervisor.check_child(path, declared)
   local kind = kind_of(path, checked)
   if checked.critical and checked.optional then
     schema.refuse(path .. ".optional", "a child is critical or optional, not both", true, "false")
+  end
+  if kind == "process" then
+    check_options(path .. ".options", checked.options)
   end
   local child = {
     kind = kind, options = checked.options, restart = checked.restart, critical = checked.critical,

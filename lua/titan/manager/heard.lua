@@ -84,7 +84,8 @@ function heard.declared(self, service, said)
   service.dependencies = table.move(dependencies, 1, #dependencies,
     #service.options.dependencies + 1, { table.unpack(service.options.dependencies) })
   tasks.go(function()
-    local ok, err = pcall(self._await_dependencies, self, service.name, dependencies, service)
+    local ok, err = pcall(self._await_dependencies, self, service.name, service.dependencies,
+      service)
     if ok then
       core.process_proceed(service.process, { name = service.name })
     else
@@ -118,7 +119,6 @@ function heard.ready(self, service, said)
   if service.pool then
     service.pool:_learn(info)
   end
-  service.down_as = nil
   if service.policy_of_class then
     core.process_set_restart_policy(service.process, service.policy_of_class(info.restart_policy))
   end
@@ -147,13 +147,13 @@ end
 -- It comes again: whoever has its proxy keeps it.
 function heard.down(self, service)
   local info = core.process_info(service.process)
-  service.down_as = info.status
+  service.told_life = info.restart_count
   tell_end(self, service, info)
 end
 
 function heard.ended(self, service)
   local info = core.process_info(service.process)
-  if service.down_as ~= info.status then
+  if service.told_life ~= info.restart_count then
     tell_end(self, service, info)
   end
   local why = not service.started:done() and start_error(service, info)

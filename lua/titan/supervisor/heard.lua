@@ -117,8 +117,8 @@ end
 function heard.child_start_failed(self, name, _, message)
   local child = self.children[name]
   note(self, string.format("%s did not start: %s", name, message or ""))
-  self.failed_child = child
-  tasks.go(function()
+  self.failed_child = child.declaration.critical and child or self.failed_child
+  child.announcing = tasks.go(function()
     local err = start_error(child, message)
     self.manager.events:emit("child:start-failed", { supervisor = self.name, name = name,
       critical = child.declaration.critical, error = err })
@@ -150,16 +150,33 @@ end
 -- The supervisor ---------------------------------------------------------------------------
 
 ---@param self titan.Supervisor
-local function end_run(self)
+---@param why? titan.Error
+local function end_run(self, why)
   self.manager.running[self] = nil
   for name in pairs(self.children) do
-    settle_child(self, name, false, errors.new("shutting_down",
+    settle_child(self, name, false, why or errors.new("shutting_down",
       string.format("supervisor %q was stopped", self.name), { process = name }))
   end
 end
 
 function heard.started(self)
   self.finish_start(true)
+end
+
+-- The manager was closed: whoever waits for anything here hears of it.
+---@param self titan.Supervisor
+function heard.closed(self)
+  local why = errors.new("destroyed", "the manager was closed", { process = self.name })
+  end_run(self, why)
+  for _, child in pairs(self.children) do
+    if child.removal then
+      child.finish_removal(true)
+    end
+  end
+  if self.starting then
+    self.finish_start(false, why)
+    self.finish_stop(true)
+  end
 end
 
 -- What happened, from the outside in, for people.
@@ -188,15 +205,25 @@ local function failure(self, message)
   return errors.new("worker_lost", table.concat(lines, "\n"), { process = self.name })
 end
 
--- A critical child did not start, or it was stopped meanwhile.
-function heard.start_failed(self, _, _, message)
-  local child = self.failed_child
+-- A critical child did not start or was given up meanwhile; or somebody stopped it.
+function heard.start_failed(self, _, stopped_on_purpose, message)
+  local child, stopped = self.failed_child, self.stopped
+  local finish_start, finish_stop = self.finish_start, self.finish_stop
   tasks.go(function()
-    local err = child and start_error(child, message) or errors.new("shutting_down",
-      message or "it was stopped", { process = self.name })
-    end_run(self)
-    self.finish_start(false, err)
-    self.finish_stop(true)
+    local err
+    if stopped_on_purpose == 1 then
+      err = errors.new("shutting_down", message or "it was stopped", { process = self.name })
+    elseif child then
+      child.announcing:await() -- what happened below is told first
+      err = start_error(child, message)
+    else
+      err = failure(self, message)
+    end
+    if self.stopped == stopped then -- else the next start has begun
+      end_run(self)
+    end
+    finish_start(false, err)
+    finish_stop(true)
   end)
 end
 
