@@ -253,7 +253,7 @@ static void settle(struct child *c, enum child_state state)
 
     c->state = state;
     c->recycled = false;
-    if (state == CHILD_STOPPED && !c->wanted) {
+    if (state == CHILD_STOPPED) {
         s->events->child_stopped(s, c);
     }
     s->clock->work_soon(s);

@@ -120,7 +120,7 @@ struct supervisor_events {
     void (*child_up)(struct supervisor *s, struct child *c);
     /* c->last_error says why. When `asks`, supervisor_decide is awaited. */
     void (*child_crashed)(struct supervisor *s, struct child *c, bool asks);
-    void (*child_stopped)(struct supervisor *s, struct child *c); /* and stays so */
+    void (*child_stopped)(struct supervisor *s, struct child *c); /* for good unless c->wanted */
     void (*child_start_failed)(struct supervisor *s, struct child *c);
     void (*child_failed)(struct supervisor *s, struct child *c); /* given up */
     void (*child_removed)(struct supervisor *s, struct child *c);

@@ -127,7 +127,7 @@ static void on_child_crashed(struct supervisor *s, struct child *c, bool asks)
 
 static void on_child_stopped(struct supervisor *s, struct child *c)
 {
-    tell(s, "child_stopped", c, 0);
+    tell(s, "child_stopped", c, c->wanted);
 }
 
 static void on_child_start_failed(struct supervisor *s, struct child *c)

@@ -109,7 +109,10 @@ function heard.child_asks(self, name, _, message)
   self:_ask(name)
 end
 
-function heard.child_stopped(self, name)
+function heard.child_stopped(self, name, comes_again)
+  if comes_again == 1 then
+    return
+  end
   settle_child(self, name, false, errors.new("shutting_down",
     string.format("child %q was stopped", name), { process = name }))
 end
