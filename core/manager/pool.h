@@ -43,7 +43,10 @@
 
 #define POOL_QUEUED 1          /* of pool_take */
 #define POOL_PRIORITY_MAX 1000 /* and down to minus that */
-#define POOL_LOSSES_MAX 5 /* workers that one call may cost before it is not retried any more */
+/* A call may kill whoever takes it, and must not take the pool with it. Who did it among the calls
+ * of a lost worker nobody knows, so they share the blame: 1000 for a worker. A call with so much of
+ * it is not retried any more: five workers that it had to itself, or many more that it shared. */
+#define POOL_BLAME_MAX 5000
 
 struct pool;
 struct pool_worker;
@@ -131,8 +134,9 @@ struct pool_worker {
     uint64_t memory_len; /* the last sample */
     uint32_t life;       /* how often its process was ready */
     bool was_up;
-    bool shunned; /* unhealthy: not to be picked any more */
-    bool warned;  /* of its memory */
+    uint32_t lost_with; /* calls that it had when it went down last; never 0 */
+    bool shunned;       /* unhealthy: not to be picked any more */
+    bool warned;        /* of its memory */
     bool gave_up;
     bool surplus; /* it retires because the pool is to be smaller */
     bool stop_sent;
@@ -200,7 +204,7 @@ struct pool_call {
     uint64_t order;
     uint64_t ticket; /* of the breaker; 0: none */
     uint64_t granted_ns;
-    uint32_t losses; /* workers it has cost */
+    uint32_t blame; /* for the workers that were lost with it */
     /* It waits no more: it has a worker (why == NULL, and nothing of the caller may run in this
      * callback), or it will never have one, and is not under way any more. */
     void (*left)(struct pool_call *c, const struct failure *why);

@@ -252,7 +252,7 @@ int pool_take(struct pool *p, struct pool_call *c, struct failure *why)
 {
     int code;
 
-    c->losses = 0;
+    c->blame = 0;
     c->order = p->order++;
     c->deadline_ms = c->timeout_ms > 0 && p->manager ? pool_now_ms(p) + c->timeout_ms : UINT64_MAX;
     code = admit(p, c, false, why);
@@ -308,8 +308,8 @@ void pool_give_back(struct pool_call *c, int code)
 /* May it be tried once more, were there a worker? */
 static int may_try_again(const struct pool_call *c, struct failure *why)
 {
-    if (c->losses >= POOL_LOSSES_MAX) {
-        return fail(why, TITAN_E_WORKER_LOST, "%u workers were lost by this call", c->losses);
+    if (c->blame >= POOL_BLAME_MAX) {
+        return fail(why, TITAN_E_WORKER_LOST, "worker after worker was lost with this call");
     }
     if (pool_now_ms(c->pool) >= c->deadline_ms) {
         return fail(why, TITAN_E_TIMEOUT, "no answer within %u ms", c->timeout_ms);
@@ -324,12 +324,14 @@ int pool_take_again(struct pool_call *c, bool sent, struct failure *why)
     struct failure over;
     int code;
 
+    if (sent && p->manager != NULL) {
+        c->blame += 1000 / c->worker->lost_with;
+    }
     give_back(c, sent ? TITAN_E_WORKER_LOST : TITAN_E_CANCELLED);
     if (p->manager == NULL) {
         c->pool = NULL;
         return fail(why, TITAN_E_DESTROYED, "the manager was closed");
     }
-    c->losses += sent;
     code = may_try_again(c, &over);
     c->pool = NULL;
     if (code == TITAN_OK) {

@@ -185,6 +185,7 @@ static int64_t on_down(struct keeper *k, struct process *process)
     pool_worker_open(w, false);
     p->unsettled = true;
     pool_look(p);
+    w->lost_with = w->seat.in_flight > 0 ? w->seat.in_flight : 1;
     w->why = process->last_error;
     if (!comes_back(w, process)) {
         w->gave_up =
@@ -243,6 +244,7 @@ struct pool_worker *pool_worker_new(struct pool *p, struct pool_worker *replaces
         w->keeper.health = on_health;
     }
     w->pool = p;
+    w->lost_with = 1;
     w->number = ++p->next_number;
     w->slot = replaces ? replaces->slot : free_slot(p);
     w->generation = p->generation;

@@ -343,7 +343,7 @@ static void a_call_is_taken_again_but_not_for_ever(void **state)
 
     call(y, 0);
     fail(&why, TITAN_E_WORKER_LOST, "as it was");
-    for (unsigned i = 1; i < POOL_LOSSES_MAX; i++) {
+    for (unsigned i = 1; i < POOL_BLAME_MAX / 1000; i++) {
         struct pool_worker *before = c->worker;
 
         assert_int_equal(pool_take_again(c, true, &why), TITAN_OK);
@@ -353,8 +353,26 @@ static void a_call_is_taken_again_but_not_for_ever(void **state)
     assert_string_equal(why.message, "as it was");
     assert_null(c->pool);
     assert_int_equal(y->pool.errors, 1);
-    assert_int_equal(y->pool.retries, POOL_LOSSES_MAX - 1);
+    assert_int_equal(y->pool.retries, POOL_BLAME_MAX / 1000 - 1);
     assert_int_equal(y->pool.active, 0);
+    close_yard(y);
+}
+
+static void calls_that_share_a_lost_worker_share_the_blame(void **state)
+{
+    struct fixture *f = *state;
+    struct yard *y = open_yard(f, plain(), 2);
+    struct pool_call *c = &y->callers[0].call;
+    struct failure why = {0};
+
+    call(y, 0);
+    for (unsigned i = 1; i < POOL_BLAME_MAX / 200; i++) {
+        c->worker->lost_with = 5;
+        assert_int_equal(pool_take_again(c, true, &why), TITAN_OK);
+    }
+    c->worker->lost_with = 5;
+    fail(&why, TITAN_E_WORKER_LOST, "as it was");
+    assert_int_equal(pool_take_again(c, true, &why), TITAN_E_WORKER_LOST);
     close_yard(y);
 }
 
@@ -656,6 +674,7 @@ int main(void)
         loop_test(a_full_queue_refuses_and_a_forgotten_call_makes_room),
         loop_test(one_that_waits_too_long_is_refused),
         loop_test(a_call_is_taken_again_but_not_for_ever),
+        loop_test(calls_that_share_a_lost_worker_share_the_blame),
         loop_test(one_taken_again_goes_before_those_that_came_later),
         loop_test(calls_wait_while_all_workers_are_down),
         loop_test(a_pool_without_workers_has_failed_and_can_start_again),
