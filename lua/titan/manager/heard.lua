@@ -84,7 +84,7 @@ function heard.declared(self, service, said)
   service.dependencies = table.move(dependencies, 1, #dependencies,
     #service.options.dependencies + 1, { table.unpack(service.options.dependencies) })
   tasks.go(function()
-    local ok, err = pcall(self._await_dependencies, self, service.name, service.dependencies, service)
+    local ok, err = pcall(self._await_dependencies, self, service.name, dependencies, service)
     if ok then
       core.process_proceed(service.process, { name = service.name })
     else
