@@ -47,7 +47,7 @@ end
 ---@field info? titan.ProxyInfo what the proxy knows of the process
 ---@field told_life? integer the restart_count of the life whose end was told last
 ---@field renamed? boolean whether its class has given it a name
----@field policy_of_class? fun(policy: table?): titan.RestartPolicy while the class is not known here
+---@field policy_of_class? fun(policy: table?): titan.RestartPolicy its class is not known here
 ---@field version? string
 ---@field start_error? table what the worker said of why it could not start
 ---@field dependencies titan.Dependency[] of the spawn and of the class

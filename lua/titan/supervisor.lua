@@ -270,8 +270,8 @@ function Supervisor:restart_child(name)
 end
 
 --- Its children, left to right: name, kind, status (stopped, starting, running, stopping, crashed:
---- about to be started again, failed: given up), restart, critical, optional, restarts (since it was
---- added), last_error (text), and of a running process its id and pid.
+--- about to be started again, failed: given up), restart, critical, optional, restarts (since it
+--- was added), last_error (text), and of a running process its id and pid.
 ---@return table[]
 function Supervisor:which_children()
   local list = core.supervisor_children(self.handle)

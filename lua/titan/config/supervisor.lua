@@ -36,8 +36,8 @@ local child_fields = {
   name = shared.name_schema "what the child is called; its process, too",
   process = { kind = "any", doc = "a module name, a file path or a class" },
   pool = { kind = "any", doc = "the same, as a pool" },
-  supervisor = { kind = "any", type = "table", allowed = "a table, or what titan.supervisor returns",
-    doc = "another supervisor" },
+  supervisor = { kind = "any", type = "table", doc = "another supervisor",
+    allowed = "a table, or what titan.supervisor returns" },
 }
 for name, field in pairs(child_annotation.schema.fields) do
   child_fields[name] = name ~= "order" and field or nil

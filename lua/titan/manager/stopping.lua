@@ -98,7 +98,8 @@ function Manager:_stop_running()
   end
 end
 
---- Stops every supervisor, then every process, at the same time, but each only after those that depend on it.
+--- Stops every supervisor, then every process, at the same time, but each only after those that
+--- depend on it.
 --- Those that depend on each other are stopped together.
 ---@param timeout? number|string for each; as in stop_process
 ---@return true? stopped nil, with the first error, when one had to be killed

@@ -43,8 +43,8 @@ end
 
 --- Makes a supervisor, stopped: `:start()` starts it. Everything below it is checked first.
 --- Raises `invalid_config`.
----@param given table|string what titan.supervisor returned, a table like its argument, or the module
---- that returns one of these
+---@param given table|string what titan.supervisor returned, a table like its argument, or the
+--- module that returns one of these
 ---@param options? { name: string? }
 ---@return titan.Supervisor
 function Manager:create_supervisor(given, options)
