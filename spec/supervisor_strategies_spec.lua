@@ -6,8 +6,8 @@ local trees = require "support.trees"
 
 proc.forget_leaks()
 
--- A running tree of a, b and c, and what is told from now on. `changes` are those of the children, by
--- their names.
+-- A running tree of a, b and c, and what is told from now on. `changes` are those of the children,
+-- by their names.
 local function running(pm, strategy, changes)
   local told = trees.record(pm)
   local children = {}

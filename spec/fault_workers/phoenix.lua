@@ -1,7 +1,7 @@
 --- Has several lives, each of which may be another.
 --
--- Options: directory, where it keeps its journal; plan, what each of its lives begins with, the last
--- word of it for all that follow:
+-- Options: directory, where it keeps its journal; plan, what each of its lives begins with, the
+-- last word of it for all that follow:
 --
 --   live   it becomes ready
 --   fail   init raises, after a word on stderr

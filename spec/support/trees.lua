@@ -24,8 +24,8 @@ function trees.test(config, fn)
   end)
 end
 
---- The specification of a child that is a phoenix. What is said of `plan`, `stop` and `directory` goes
---- to its init, the rest is the child's.
+--- The specification of a child that is a phoenix. What is said of `plan`, `stop` and `directory`
+--- goes to its init, the rest is the child's.
 ---@param name string
 ---@param changes table?
 ---@return table
