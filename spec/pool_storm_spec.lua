@@ -69,7 +69,6 @@ describe("a pool with a worker killed every 20 ms under 64 callers", function()
     assert.equal(storm.lost, metrics.errors)
     assert.same({ 0, 0 }, { metrics.in_flight, pool.pending })
     assert.is_true(pool:destroy())
-    callers = nil
     collectgarbage()
     collectgarbage()
     assert.is_true(collectgarbage "count" < heap + 1024, "the heap has grown")

@@ -152,7 +152,8 @@ static void open_manager(struct swept *s, struct fixture *f, uint32_t sweep_inte
         on_process, on_payload, on_ready,   on_payload, on_down,
         on_ended,   on_line,    on_process, on_closed,
     };
-    const struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct manager_options options = {.limits = WIRE_LIMITS_DEFAULT,
+                                      .sweep_interval_ms = sweep_interval_ms};
     const char *build = getenv("TITAN_BUILD");
     char zygote[256];
     struct buf boot = {0};
@@ -164,10 +165,8 @@ static void open_manager(struct swept *s, struct fixture *f, uint32_t sweep_inte
     *s = (struct swept){.f = f};
     write_class(s);
     write_boot(&boot);
-    assert_int_equal(manager_open(&s->manager, &f->reactor, &limits, sweep_interval_ms,
-                                  (struct span){buf_front(&boot), buf_len(&boot)}, &events, s,
-                                  &why),
-                     TITAN_OK);
+    options.boot = (struct span){buf_front(&boot), buf_len(&boot)};
+    assert_int_equal(manager_open(&s->manager, &f->reactor, &options, &events, s, &why), TITAN_OK);
     buf_free(&boot);
 }
 

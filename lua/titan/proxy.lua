@@ -14,8 +14,8 @@ local proxy = {}
 
 ---@class titan.Backend what a proxy stands for
 ---@field name string
----@field method fun(owner: table, name: string, timeout: integer, how: titan.CallOptions): function,
---- boolean? the function of a method, and whether it may be kept
+---@field method fun(owner: table, name: string, timeout: integer, how: titan.CallOptions):
+--- function, boolean? the function of a method, and whether it may be kept
 ---@field own table<string, function> further names, such as __id
 ---@field live? table<string, fun(): any> names whose value is another each time
 ---@field pooled? boolean whether it is a pool, which has more options for a call
@@ -24,8 +24,8 @@ local proxy = {}
 
 ---@class titan.CallOptions
 ---@field priority? integer of a pool: the highest of the calls that wait goes first
----@field key? string|number of a pool: calls with the same go to the same worker, with the strategies
---- consistent_hash and ip_hash
+---@field key? string|number of a pool: calls with the same go to the same worker, with the
+--- strategies consistent_hash and ip_hash
 
 local POOLS_ONLY <const> = "it is for pools: a single process takes calls in the order they come"
 
@@ -117,8 +117,8 @@ local function with_options(backend, timeout, how)
   end, backend.text)
 end
 
--- Proxies by their options: `with` in a loop makes only one, but for each key, of which there may be
--- any number.
+-- Proxies by their options: `with` in a loop makes only one, but for each key, of which there may
+-- be any number.
 local made = setmetatable({}, { __mode = "k" })
 
 ---@param backend titan.Backend

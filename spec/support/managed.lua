@@ -1,6 +1,6 @@
 --- A test body that runs as a Titan program and has a manager of its own, whose workers
---- print nothing and are not started again, and who keeps no spare one, so that what there is can be
---- counted: `it("adds", managed(function(pm) ... end))`.
+--- print nothing and are not started again, and who keeps no spare one, so that what there is can
+--- be counted: `it("adds", managed(function(pm) ... end))`.
 
 local titan = require "titan"
 
