@@ -223,7 +223,7 @@ static void read_weights(lua_State *L, int table, struct script_pool *sp, struct
         o->weights_len = (uint32_t)luaL_len(L, -1);
         sp->weights = calloc(o->weights_len, sizeof *sp->weights);
         if (sp->weights == NULL) {
-            luaL_error(L, "titan: out of memory");
+            script_fail(L, "titan: out of memory");
         }
         for (uint32_t i = 0; i < o->weights_len; i++) {
             lua_rawgeti(L, -1, (lua_Integer)i + 1);

@@ -237,11 +237,9 @@ static void let_stop(struct fixture *f, struct yard *y)
     bool again = true;
 
     while (again) {
-        struct list *l = y->pool.workers.next;
-
         again = false;
         run_idle(f);
-        for (l = y->pool.workers.next; l != &y->pool.workers && !again; l = l->next) {
+        for (struct list *l = y->pool.workers.next; l != &y->pool.workers && !again; l = l->next) {
             struct pool_worker *w = list_entry(l, struct pool_worker, link);
 
             if (w->process != NULL && w->process->state == PROCESS_KILLED) {
