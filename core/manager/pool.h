@@ -44,9 +44,12 @@
 #define POOL_QUEUED 1          /* of pool_take */
 #define POOL_PRIORITY_MAX 1000 /* and down to minus that */
 /* A call may kill whoever takes it, and must not take the pool with it. Who did it among the calls
- * of a lost worker nobody knows, so they share the blame: 1000 for a worker. A call with so much of
- * it is not retried any more: five workers that it had to itself, or many more that it shared. */
+ * of a lost worker nobody knows, so they share the blame: 1000 for a worker that died while a
+ * method ran, 250 for one that was killed while all of them waited. A call with so much of it is
+ * not retried any more: five workers that it had to itself, or many more that it shared. */
 #define POOL_BLAME_MAX 5000
+#define POOL_BLAME_RUNNING 1000
+#define POOL_BLAME_WAITING 250
 
 struct pool;
 struct pool_worker;
@@ -134,9 +137,9 @@ struct pool_worker {
     uint64_t memory_len; /* the last sample */
     uint32_t life;       /* how often its process was ready */
     bool was_up;
-    uint32_t lost_with; /* calls that it had when it went down last; never 0 */
-    bool shunned;       /* unhealthy: not to be picked any more */
-    bool warned;        /* of its memory */
+    uint32_t blame; /* of each call that it had when it was lost */
+    bool shunned;   /* unhealthy: not to be picked any more */
+    bool warned;    /* of its memory */
     bool gave_up;
     bool surplus; /* it retires because the pool is to be smaller */
     bool stop_sent;

@@ -325,7 +325,7 @@ int pool_take_again(struct pool_call *c, bool sent, struct failure *why)
     int code;
 
     if (sent && p->manager != NULL) {
-        c->blame += 1000 / c->worker->lost_with;
+        c->blame += c->worker->blame;
     }
     give_back(c, sent ? TITAN_E_WORKER_LOST : TITAN_E_CANCELLED);
     if (p->manager == NULL) {

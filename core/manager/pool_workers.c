@@ -176,6 +176,15 @@ static bool comes_back(const struct pool_worker *w, const struct process *proces
            (w->was_up || (w->pool->state != POOL_STARTING && w->replaces == NULL));
 }
 
+static void note_blame(struct pool_worker *w, const struct process *process)
+{
+    bool waited =
+        process->status == NULL || status_load(process->status->running_method) == STATUS_NO_METHOD;
+
+    w->blame = (waited ? POOL_BLAME_WAITING : POOL_BLAME_RUNNING) /
+               (w->seat.in_flight > 0 ? w->seat.in_flight : 1);
+}
+
 static int64_t on_down(struct keeper *k, struct process *process)
 {
     struct pool_worker *w = worker_of(k);
@@ -185,7 +194,7 @@ static int64_t on_down(struct keeper *k, struct process *process)
     pool_worker_open(w, false);
     p->unsettled = true;
     pool_look(p);
-    w->lost_with = w->seat.in_flight > 0 ? w->seat.in_flight : 1;
+    note_blame(w, process);
     w->why = process->last_error;
     if (!comes_back(w, process)) {
         w->gave_up =
@@ -244,7 +253,6 @@ struct pool_worker *pool_worker_new(struct pool *p, struct pool_worker *replaces
         w->keeper.health = on_health;
     }
     w->pool = p;
-    w->lost_with = 1;
     w->number = ++p->next_number;
     w->slot = replaces ? replaces->slot : free_slot(p);
     w->generation = p->generation;

@@ -337,40 +337,56 @@ static void a_call_is_taken_again_but_not_for_ever(void **state)
     struct fixture *f = *state;
     struct yard *y = open_yard(f, plain(), 2);
     struct pool_call *c = &y->callers[0].call;
+    unsigned retries = POOL_BLAME_MAX / 1000 - 1;
     struct failure why;
 
     call(y, 0);
     fail(&why, TITAN_E_WORKER_LOST, "as it was");
-    for (unsigned i = 1; i < POOL_BLAME_MAX / 1000; i++) {
+    for (unsigned i = 0; i < retries; i++) {
         struct pool_worker *before = c->worker;
 
+        c->worker->blame = 1000;
         assert_int_equal(pool_take_again(c, true, &why), TITAN_OK);
         assert_ptr_not_equal(c->worker, before);
     }
+    c->worker->blame = 1000;
     assert_int_equal(pool_take_again(c, true, &why), TITAN_E_WORKER_LOST);
     assert_string_equal(why.message, "as it was");
     assert_null(c->pool);
     assert_int_equal(y->pool.errors, 1);
-    assert_int_equal(y->pool.retries, POOL_BLAME_MAX / 1000 - 1);
+    assert_int_equal(y->pool.retries, retries);
     assert_int_equal(y->pool.active, 0);
     close_yard(y);
 }
 
-static void calls_that_share_a_lost_worker_share_the_blame(void **state)
+static void blame_of(struct yard *y, uint32_t running, unsigned calls, uint32_t expected)
+{
+    struct pool_worker *w = worker(y, 0);
+    struct status_page page = {0};
+
+    for (unsigned i = 0; i < calls; i++) {
+        call(y, i);
+    }
+    status_store(page.running_method, running);
+    w->process->status = &page;
+    assert_true(die(y, w));
+    assert_int_equal(w->blame, expected);
+    w->process->status = NULL;
+    rise(w);
+}
+
+static void the_calls_of_a_lost_worker_share_the_blame(void **state)
 {
     struct fixture *f = *state;
-    struct yard *y = open_yard(f, plain(), 2);
-    struct pool_call *c = &y->callers[0].call;
-    struct failure why = {0};
+    struct pool_options options = plain();
+    struct yard *y;
 
-    call(y, 0);
-    for (unsigned i = 1; i < POOL_BLAME_MAX / 200; i++) {
-        c->worker->lost_with = 5;
-        assert_int_equal(pool_take_again(c, true, &why), TITAN_OK);
-    }
-    c->worker->lost_with = 5;
-    fail(&why, TITAN_E_WORKER_LOST, "as it was");
-    assert_int_equal(pool_take_again(c, true, &why), TITAN_E_WORKER_LOST);
+    options.max_concurrency = 4;
+    y = open_yard(f, options, 1);
+    blame_of(y, 3, 4, POOL_BLAME_RUNNING / 4);
+    close_yard(y);
+    y = open_yard(f, options, 1);
+    blame_of(y, STATUS_NO_METHOD, 2, POOL_BLAME_WAITING / 2);
     close_yard(y);
 }
 
@@ -672,7 +688,7 @@ int main(void)
         loop_test(a_full_queue_refuses_and_a_forgotten_call_makes_room),
         loop_test(one_that_waits_too_long_is_refused),
         loop_test(a_call_is_taken_again_but_not_for_ever),
-        loop_test(calls_that_share_a_lost_worker_share_the_blame),
+        loop_test(the_calls_of_a_lost_worker_share_the_blame),
         loop_test(one_taken_again_goes_before_those_that_came_later),
         loop_test(calls_wait_while_all_workers_are_down),
         loop_test(a_pool_without_workers_has_failed_and_can_start_again),

@@ -67,6 +67,13 @@ static void on_ended(void *ctx, struct process *p)
     s->ended++;
 }
 
+static void on_health(void *ctx, struct process *p, unsigned what)
+{
+    (void)ctx;
+    (void)p;
+    (void)what;
+}
+
 static void on_line(void *ctx, struct process *p, bool is_stderr, const char *text, size_t len)
 {
     (void)ctx;
@@ -149,8 +156,8 @@ static void write_class(struct swept *s)
 static void open_manager(struct swept *s, struct fixture *f, uint32_t sweep_interval_ms)
 {
     static const struct manager_events events = {
-        on_process, on_payload, on_ready,   on_payload, on_down,
-        on_ended,   on_line,    on_process, on_closed,
+        on_process, on_payload, on_ready, on_payload, on_down,
+        on_ended,   on_health,  on_line,  on_process, on_closed,
     };
     struct manager_options options = {.limits = WIRE_LIMITS_DEFAULT,
                                       .sweep_interval_ms = sweep_interval_ms};
