@@ -99,7 +99,7 @@ describe("after many spawns there is nothing more than before", function()
       local lanes = {}
       for lane = 1, 4 do
         lanes[lane] = titan.go(function()
-          for i = 1, 250 do
+          for i = 1, 120 do
             local worker = pm:spawn(DEADLY)
             assert.equal(i, worker:echo(i))
             assert.is_true(pm:stop_process(worker:__id(), 0))

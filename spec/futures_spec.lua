@@ -30,7 +30,7 @@ describe("titan.all", function()
     local slow, problem = titan.go(never), {}
     local ok, err = pcall(titan.all, {
       slow,
-      titan.go(function() titan.sleep(2) error "the second" end),
+      titan.go(function() titan.sleep(100) error "the second" end),
       titan.go(function() titan.sleep(1) error(problem) end),
     })
     assert.is_false(ok)

@@ -153,6 +153,29 @@ describe("a pool whose workers die", function()
   end, NEVER))
 end)
 
+describe("a pool that has lost a worker for good", function()
+  it("tries another when the window of its policy is over", pooled({ size = 2 },
+    function(pool, pm)
+      local next_scale = proc.listen(pm, "pool:scale")
+      pm:kill "pooled-1"
+      local given_up, again = next_scale(), next_scale()
+      assert.same({ 2, 1, "given up" }, { given_up.from, given_up.to, given_up.reason })
+      assert.same({ 1, 2, "tried again" }, { again.from, again.to, again.reason })
+      await_up(pool, 2)
+      assert.equal(1, pool:echo(1))
+    end, { max_restarts = 0, window = 100 }))
+
+  it("does not when somebody has said how many there shall be", pooled({ size = 2 },
+    function(pool, pm)
+      local next_scale = proc.listen(pm, "pool:scale")
+      pm:kill "pooled-1"
+      assert.equal("given up", next_scale().reason)
+      pool:scale(1)
+      titan.sleep(1200) -- longer than the window, and than the pool waits between two looks
+      assert.equal(1, pool.size)
+    end, { max_restarts = 0, window = 50 }))
+end)
+
 describe("a pool that cannot start", function()
   it("says what its worker said, and leaves nothing behind", managed(function(pm)
     local err = expect.error("spawn_failed", pm.create_pool, pm, "fault_workers.stillborn",

@@ -85,6 +85,7 @@ struct pool *manager_find_pool(const struct manager *m, const char *name, size_t
 void pool_start(struct pool *p, uint32_t size, uint32_t wait_for)
 {
     if (p->manager != NULL && (p->state == POOL_ENDED || p->state == POOL_FAILED)) {
+        p->missing = 0;
         p->target = size;
         p->wait_for = wait_for < size ? wait_for : size;
         pool_dispatch(p, POOL_EVENT_START);
@@ -114,6 +115,7 @@ void pool_scale(struct pool *p, uint32_t size, const char *reason)
     if (!is_live(p)) {
         return;
     }
+    p->missing = 0;
     p->target = size;
     p->wait_for = p->wait_for < size ? p->wait_for : size;
     p->unsettled = true;

@@ -137,9 +137,10 @@ struct pool_worker {
     uint64_t memory_len; /* the last sample */
     uint32_t life;       /* how often its process was ready */
     bool was_up;
-    uint32_t blame; /* of each call that it had when it was lost */
-    bool shunned;   /* unhealthy: not to be picked any more */
-    bool warned;    /* of its memory */
+    uint32_t window_ms; /* of its restart policy; 0: it has none */
+    uint32_t blame;     /* of each call that it had when it was lost */
+    bool shunned;       /* unhealthy: not to be picked any more */
+    bool warned;        /* of its memory */
     bool gave_up;
     bool surplus; /* it retires because the pool is to be smaller */
     bool stop_sent;
@@ -160,7 +161,9 @@ struct pool {
     enum pool_state state;
     struct list workers;
     struct balancer balancer;
-    uint32_t target;   /* how many workers it should have */
+    uint32_t target;  /* how many workers it should have */
+    uint32_t missing; /* of the size that was wanted: given up, and to be tried again */
+    uint64_t grow_again_ms;
     uint32_t wait_for; /* how many have to be UP before it is RUNNING */
     uint32_t open_len; /* workers that the balancer may pick */
     uint32_t active;   /* calls granted */

@@ -71,6 +71,7 @@ static void shrink_idle(struct pool *p)
 
         if (is_idle(p, w)) {
             p->target--;
+            p->missing = 0;
             pool_worker_retire(w);
         }
     }

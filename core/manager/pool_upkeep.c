@@ -3,6 +3,7 @@
 #include "manager/pool_parts.h"
 
 #define REPLACE_AGAIN_MS 5000 /* after a replacement that could not start */
+#define GROW_AGAIN_MS 1000    /* between two that were given up and are tried again */
 
 typedef void (*step)(struct pool *p, struct pool_worker *w);
 
@@ -43,6 +44,8 @@ static void gave_up(struct pool *p, struct pool_worker *w)
         pool_dispatch(p, POOL_EVENT_BROKEN);
     } else if (p->target > 0) {
         p->target--;
+        p->missing += w->window_ms > 0;
+        p->grow_again_ms = pool_now_ms(p) + w->window_ms;
         pool_tell_size(p, from, "given up");
         pool_tell(p, POOL_NEWS_GAVE_UP, &w->why);
     }
@@ -114,6 +117,20 @@ static void retire_one(struct pool *p)
     if (least != NULL) {
         least->surplus = true;
         pool_worker_retire(least);
+    }
+}
+
+/* A pool that goes on without those that were given up tries again, one at a time, when the window
+ * of their restart policy is over. */
+static void grow_again(struct pool *p)
+{
+    uint32_t from = p->target;
+
+    if (p->missing > 0 && p->state == POOL_RUNNING && pool_now_ms(p) >= p->grow_again_ms) {
+        p->missing--;
+        p->grow_again_ms = pool_now_ms(p) + GROW_AGAIN_MS;
+        p->target++;
+        pool_tell_size(p, from, "tried again");
     }
 }
 
@@ -234,6 +251,7 @@ static uint32_t up_count(const struct pool *p)
 
 static void look_after_living(struct pool *p)
 {
+    grow_again(p);
     match_size(p);
     reload(p);
     replace_due(p);

@@ -196,6 +196,7 @@ static int64_t on_down(struct keeper *k, struct process *process)
     pool_look(p);
     note_blame(w, process);
     w->why = process->last_error;
+    w->window_ms = process->restart.enabled ? process->restart.window_ms : 0;
     if (!comes_back(w, process)) {
         w->gave_up =
             w->state < POOL_WORKER_RETIRING && !process->stop_asked && w->replacement == NULL;
