@@ -52,6 +52,8 @@ local ROWS <const> = {
     floor = "kill.notify.p99_us" },
   { name = "SIGKILL to the next life's answer", unit = "us", titan = "kill.replace.p50_us",
     floor = "kill.replace.p50_us", bar = at_most(3) },
+  { name = "  when it had just begun to serve", unit = "us", titan = "kill.at_once.p50_us",
+    floor = "kill.replace.p50_us" },
   { name = "pool over direct call, 2 workers", unit = "us", titan = "pool.of_2.added_us",
     bar = { most = 2 } },
   { name = "pool over direct call, 200 workers", unit = "us", titan = "pool.of_200.added_us",

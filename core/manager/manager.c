@@ -49,7 +49,6 @@ static void fork_pending(struct manager *m)
         list_remove(&next->queued);
         process_fork(next);
     }
-    spare_ask(m);
 }
 
 void manager_requeue(struct manager *m, struct process *p)

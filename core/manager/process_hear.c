@@ -57,7 +57,7 @@ static void hear_ready(struct process *p, struct span payload)
 {
     if (p->state == PROCESS_STARTING) {
         process_dispatch(p, EVENT_READY);
-        spare_is_due(p->manager);
+        spare_later(p->manager);
         p->manager->events->ready(p->manager->ctx, p, payload);
         p->was_ready = p->last_error.code != TITAN_E_PROTOCOL_ERROR; /* and so is believed */
         p->has_lived |= p->was_ready;

@@ -9,6 +9,8 @@
 #include "manager/process_parts.h"
 #include "spawn/fdpass.h"
 
+#define QUIET_MS 10 /* since a worker became ready */
+
 static void nobody(struct spare *s)
 {
     birth_discard(&s->birth);
@@ -18,31 +20,15 @@ static void nobody(struct spare *s)
     s->pid = 0;
 }
 
-void spare_init(struct manager *m, bool wanted)
-{
-    m->spare = (struct spare){.wanted = wanted, .birth = BIRTH_NONE, .pidfd = -1};
-}
-
-void spare_is_due(struct manager *m)
-{
-    struct spare *s = &m->spare;
-
-    if (s->wanted && s->state == SPARE_NONE) {
-        s->due = true;
-        reactor_flush_later(m->reactor, &m->turn);
-    }
-}
-
 /* Without descriptors, memory or room there is none: it is a convenience. */
-void spare_ask(struct manager *m)
+static void ask(struct timer *t)
 {
+    struct manager *m = list_entry(t, struct manager, spare.quiet);
     struct spare *s = &m->spare;
 
-    if (!s->due || s->state != SPARE_NONE || !list_empty(&m->pending) ||
-        !zygote_has_room(&m->zygote)) {
+    if (s->state != SPARE_NONE || !list_empty(&m->pending) || !zygote_has_room(&m->zygote)) {
         return;
     }
-    s->due = false;
     if (birth_make(&s->birth) < 0) {
         nobody(s);
         return;
@@ -54,6 +40,19 @@ void spare_ask(struct manager *m)
         return;
     }
     close_all(s->birth.theirs, WORKER_FDS);
+}
+
+void spare_init(struct manager *m, bool wanted)
+{
+    m->spare = (struct spare){.wanted = wanted, .birth = BIRTH_NONE, .pidfd = -1};
+    m->spare.quiet.fire = ask;
+}
+
+void spare_later(struct manager *m)
+{
+    if (m->spare.wanted && m->spare.state == SPARE_NONE && !m->closing) {
+        (void)timer_arm(m->reactor, &m->spare.quiet, QUIET_MS, false);
+    }
 }
 
 bool spare_forked(struct manager *m, uint64_t tag, pid_t pid, int pidfd, int error)
@@ -148,6 +147,7 @@ void spare_close(struct manager *m)
 {
     struct spare *s = &m->spare;
 
+    timer_disarm(m->reactor, &s->quiet);
     if (s->state == SPARE_READY) {
         end(m);
     } else {

@@ -1,10 +1,10 @@
 /*
  * The spare: a worker that is forked ahead of its need, so that the next spawn or restart finds one
  * that has forked and set itself up, and only has to load its class. It belongs to nobody, knows
- * nothing yet and waits; one a manager, made when a worker has become ready and no other waits to
- * be forked.
+ * nothing yet and waits; one a manager, made in a quiet moment: made at once it would take the
+ * processor from those who are waited for.
  *
- *     NONE --spare_ask--> ASKED --the zygote's answer--> READY --taken--> NONE
+ *     NONE --a quiet moment--> ASKED --the zygote's answer--> READY --taken--> NONE
  *
  * A zygote that dies while the spare is ASKED may have forked it all the same. Its descriptors are
  * closed then, so that it ends by itself; its page says who it was, and the next sweep reaps it.
@@ -23,8 +23,8 @@ enum spare_state { SPARE_NONE, SPARE_ASKED, SPARE_READY };
 
 struct spare {
     enum spare_state state;
-    bool wanted;  /* the config says so */
-    bool due;     /* it may be asked for */
+    bool wanted; /* the config says so */
+    struct timer quiet;
     uint64_t tag; /* of the fork asked for */
     struct birth birth;
     pid_t pid;
@@ -34,11 +34,8 @@ struct spare {
 
 void spare_init(struct manager *m, bool wanted);
 
-/* A worker has become ready: now is the time for the next. */
-void spare_is_due(struct manager *m);
-
-/* Asks for it if it is due and nobody waits for the zygote. */
-void spare_ask(struct manager *m);
+/* A worker has become ready: when no other does for a while, it is time for the next. */
+void spare_later(struct manager *m);
 
 /* The spare, if there is one that lives. All of it is the caller's then. */
 bool spare_take(struct manager *m, struct birth *birth, pid_t *pid, int *pidfd);

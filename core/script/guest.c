@@ -318,6 +318,11 @@ static void tell_main(struct guest *g, const char *name, const struct span *payl
     }
 }
 
+static void on_limber(void *ctx)
+{
+    tell_main(ctx, "limber", NULL);
+}
+
 static void on_start(void *ctx, struct span spec)
 {
     tell_main(ctx, "start", &spec);
@@ -335,8 +340,8 @@ static void on_shutdown(void *ctx)
 
 /* ---- life ---- */
 
-static const struct worker_guest worker_guest = {on_start, on_proceed, on_request, on_cancel,
-                                                 on_shutdown};
+static const struct worker_guest worker_guest = {on_limber,  on_start,  on_proceed,
+                                                 on_request, on_cancel, on_shutdown};
 
 static void worker_uncaught(struct runtime *rt)
 {

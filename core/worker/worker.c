@@ -1,5 +1,6 @@
 #include "worker/worker.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -167,6 +168,14 @@ static void say_hello(struct worker *w)
     buf_free(&b);
 }
 
+/* A worker that is forked when it is needed finds its start in the connection; a spare does not. */
+static bool is_spare(int control)
+{
+    struct pollfd readable = {.fd = control, .events = POLLIN};
+
+    return poll(&readable, 1, 0) == 0;
+}
+
 static int open_all(struct worker *w, uv_loop_t *uv, const struct worker_fds *fds)
 {
     struct wire_limits limits = WIRE_LIMITS_DEFAULT;
@@ -203,6 +212,9 @@ int worker_run(struct worker *w, uv_loop_t *uv, const struct worker_fds *fds,
         return 1;
     }
     say_hello(w);
+    if (is_spare(fds->control)) {
+        w->guest->limber(w->ctx);
+    }
     while (w->state != WORKER_ENDED) {
         uv_run(uv, UV_RUN_DEFAULT);
     }

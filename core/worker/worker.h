@@ -25,6 +25,9 @@ struct worker;
 
 /* Whoever implements the methods (script/ does it in Lua). */
 struct worker_guest {
+    /* Nobody wants anything of it yet: does something like what a start will do, so that the memory
+     * it touches is its own by then. */
+    void (*limber)(void *ctx);
     void (*start)(void *ctx, struct span spec);
     void (*proceed)(void *ctx, struct span payload);
     void (*request)(void *ctx, const struct message *m);

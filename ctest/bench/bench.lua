@@ -210,29 +210,47 @@ function sections.memory(pm)
   report("memory", "zygote", { pss_kib = pss(core.manager_zygote_pid(pm.handle)) })
 end
 
---- SIGKILL to the crash event, and on to the first answer of the worker in its next life.
-function sections.kill(pm, size)
+-- Kills a worker again and again, each time when it has served for so long since its last life's
+-- first answer.
+---@param pm titan.Manager
+---@param kills integer
+---@param served_ms integer
+---@return number[] noticed ms from the kill to the crash event
+---@return number[] replaced ms from the kill to the first answer of the next life
+local function kill_again_and_again(pm, kills, served_ms)
   local noticed, replaced, killed_ms, finish = {}, {}, nil, nil
   local worker = pm:spawn(CLASS, {
     restart_policy = { delay = 0, max_restarts = 1000000, backoff = { initial = 0 } },
   })
-  pm:on("process:crash", function()
+  local on_crash = pm:on("process:crash", function()
     noticed[#noticed + 1] = now_ms() - killed_ms
   end)
-  pm:on("process:restart", function()
+  local on_restart = pm:on("process:restart", function()
     assert(worker:add(1, 2) == 3)
     replaced[#replaced + 1] = now_ms() - killed_ms
     finish(true)
   end)
-  sample(0, 20 + size.kills, function()
+  sample(0, 20 + kills, function()
     local replacement
     replacement, finish = tasks.promise()
+    titan.sleep(served_ms)
     killed_ms = now_ms()
     pm:kill(worker:__id())
     replacement:await()
   end)
-  report_latency("kill", "notify", table.move(noticed, 21, #noticed, 1, {}))
-  report_latency("kill", "replace", table.move(replaced, 21, #replaced, 1, {}))
+  pm:off("process:crash", on_crash)
+  pm:off("process:restart", on_restart)
+  pm:stop_all(0)
+  return table.move(noticed, 21, #noticed, 1, {}), table.move(replaced, 21, #replaced, 1, {})
+end
+
+--- SIGKILL to the crash event, and on to the first answer of the worker in its next life: of one
+--- that has served for a while, and of one that is killed as soon as it has answered.
+function sections.kill(pm, size)
+  local noticed, replaced = kill_again_and_again(pm, size.kills, 25)
+  report_latency("kill", "notify", noticed)
+  report_latency("kill", "replace", replaced)
+  report_latency("kill", "at_once", select(2, kill_again_and_again(pm, size.kills, 0)))
 end
 
 -- The manager's CPU time for a call, with 128 under way.

@@ -45,6 +45,29 @@ function worker.warm_up(boot)
   end
 end
 
+-- Of no use but to have run what a start and a call run.
+local function exercise()
+  local chunk = assert(load("local titan = require 'titan' return titan", "=limber"))
+  chunk()
+  assert(loadfile "/dev/null")()
+  local sample = class.process {
+    methods = { method = { public = true, function(_, value) return value end } },
+  }
+  local self = setmetatable({}, { __index = sample.methods })
+  local results = {}
+  for i = 1, 32 do
+    results[i] = { i, tostring(i), self }
+  end
+  pcall(error, errors.new("cancelled", "limber"))
+  tasks.sleep(0)
+end
+
+--- Called in a spare worker, which waits for its start: what it touches now need not be made its
+--- own when it is in a hurry.
+function worker.limber()
+  tasks.go(exercise):ignore()
+end
+
 -- Starting -----------------------------------------------------------------------------
 
 ---@param env table<string, string|false>
