@@ -1,7 +1,7 @@
 #include "manager/spare.h"
 
 #include <signal.h>
-#include <sys/syscall.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,7 +9,8 @@
 #include "manager/process_parts.h"
 #include "spawn/fdpass.h"
 
-#define QUIET_MS 10 /* since a worker became ready */
+#define QUIET_MS 10         /* since a worker became ready */
+#define DESCRIPTORS_LEFT 32 /* at the least, when there is to be a spare */
 
 static void nobody(struct spare *s)
 {
@@ -18,6 +19,16 @@ static void nobody(struct spare *s)
     s->state = SPARE_NONE;
     s->tag = 0;
     s->pid = 0;
+}
+
+/* Descriptors are given out from the least free number up, so the last one says how many are left.
+ * The last ones are for workers that somebody asked for. */
+static bool is_scarce(int last_fd)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+           (rlim_t)last_fd + DESCRIPTORS_LEFT > limit.rlim_cur;
 }
 
 /* Without descriptors, memory or room there is none: it is a convenience. */
@@ -29,7 +40,7 @@ static void ask(struct timer *t)
     if (s->state != SPARE_NONE || !list_empty(&m->pending) || !zygote_has_room(&m->zygote)) {
         return;
     }
-    if (birth_make(&s->birth) < 0) {
+    if (birth_make(&s->birth) < 0 || is_scarce(s->birth.theirs[FD_STATUS])) {
         nobody(s);
         return;
     }

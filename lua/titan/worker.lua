@@ -54,10 +54,7 @@ local function exercise()
     methods = { method = { public = true, function(_, value) return value end } },
   }
   local self = setmetatable({}, { __index = sample.methods })
-  local results = {}
-  for i = 1, 32 do
-    results[i] = { i, tostring(i), self }
-  end
+  assert(self.method.public)
   pcall(error, errors.new("cancelled", "limber"))
   tasks.sleep(0)
 end
