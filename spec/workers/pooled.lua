@@ -47,6 +47,17 @@ return titan.process {
       titan.sleep(duration or 1)
       return value
     end,
+    hang = function()
+      while true do
+      end
+    end,
+    -- Keeps its processor for so many ms.
+    burn = function(_, ms)
+      local start = luv.hrtime()
+      while luv.hrtime() - start < ms * 1e6 do
+      end
+      return luv.os_getpid()
+    end,
     die = function()
       luv.kill(luv.os_getpid(), "sigkill")
     end,
