@@ -51,6 +51,9 @@ describe("titan.supervisor", function()
     ["supervisor.children[2].options.name"] = with_child {
       process = trees.PHOENIX, options = { name = "other" },
     },
+    ["supervisor.children[2].options.sice"] = with_child {
+      pool = trees.PHOENIX, options = { sice = 3 },
+    },
     ["supervisor.children[2].supervisor.children[1].critcal"] = with_child {
       supervisor = { children = { { process = trees.PHOENIX, critcal = true } } },
     },

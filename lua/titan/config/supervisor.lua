@@ -5,6 +5,7 @@ local child_annotation = require "titan.annotations.child"
 local config = require "titan.config"
 local declared_methods = require "titan.class.methods"
 local locate = require "titan.locate"
+local pool_config = require "titan.config.pool"
 local restarts = require "titan.config.restarts"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
@@ -30,6 +31,7 @@ local supervisor = {}
 ---@field optional boolean
 ---@field shutdown_timeout? integer ms
 ---@field policy table
+---@field path string where it is declared, for messages
 
 ---@type table<string, titan.Schema>
 local child_fields = {
@@ -132,11 +134,13 @@ function supervisor.check_child(path, declared)
   end
   if kind == "process" then
     check_options(path .. ".options", checked.options)
+  elseif kind == "pool" then
+    pool_config.check(checked.options, config.check(), path .. ".options")
   end
   local child = {
     kind = kind, options = checked.options, restart = checked.restart, critical = checked.critical,
     optional = checked.optional, shutdown_timeout = checked.shutdown_timeout,
-    policy = policy_of(checked),
+    policy = policy_of(checked), path = path,
   }
   local inside = text.join(path, kind)
   if kind == "supervisor" then

@@ -88,7 +88,7 @@ end
 ---@param declaration titan.ChildDeclaration
 ---@return titan.PoolOptions
 function pools.options(self, declaration)
-  return pool_config.check(declaration.options, self.manager.config, declaration.name .. ".options")
+  return pool_config.check(declaration.options, self.manager.config, declaration.path .. ".options")
 end
 
 return pools
