@@ -12,13 +12,6 @@
 
 /* ---- from C to the manager's event function ---- */
 
-static int event_failed(lua_State *L)
-{
-    luaL_tolstring(L, 1, NULL);
-    luaL_traceback(L, L, lua_tostring(L, -1), 1);
-    return 1;
-}
-
 void core_push_process(lua_State *L, struct script_manager *sm, struct process *p)
 {
     struct script_process *sp;
@@ -78,17 +71,7 @@ static int run_event(lua_State *L)
 
 static void emit(const struct event *e)
 {
-    struct runtime *rt = e->sm->runtime;
-    lua_State *L = rt->L;
-
-    lua_pushcfunction(L, event_failed);
-    lua_pushcfunction(L, run_event);
-    lua_pushlightuserdata(L, (void *)e);
-    if (lua_pcall(L, 1, 0, -3) != LUA_OK) {
-        task_uncaught(rt, L, -1, "in an event of the manager");
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
+    (void)task_protected(e->sm->runtime, run_event, (void *)e, "in an event of the manager");
 }
 
 static void on_forked(void *ctx, struct process *p)
@@ -161,14 +144,8 @@ static int forget(lua_State *L)
 static void on_forgotten(void *ctx, struct process *p)
 {
     struct event e = {.sm = ctx, .process = p};
-    lua_State *L = e.sm->runtime->L;
 
-    lua_pushcfunction(L, forget);
-    lua_pushlightuserdata(L, &e);
-    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-        task_uncaught(e.sm->runtime, L, -1, "while a process was forgotten");
-        lua_pop(L, 1);
-    }
+    (void)task_protected(e.sm->runtime, forget, &e, "while a process was forgotten");
 }
 
 static void on_closed(void *ctx)

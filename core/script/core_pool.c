@@ -39,13 +39,6 @@ struct event {
     lua_Integer from, to;
 };
 
-static int event_failed(lua_State *L)
-{
-    luaL_tolstring(L, 1, NULL);
-    luaL_traceback(L, L, lua_tostring(L, -1), 1);
-    return 1;
-}
-
 static void set_worker(lua_State *L, const struct event *e)
 {
     lua_pushinteger(L, e->worker->number);
@@ -96,17 +89,7 @@ static int run_event(lua_State *L)
 
 static void emit(const struct event *e)
 {
-    struct runtime *rt = e->pool->runtime;
-    lua_State *L = rt->L;
-
-    lua_pushcfunction(L, event_failed);
-    lua_pushcfunction(L, run_event);
-    lua_pushlightuserdata(L, (void *)e);
-    if (lua_pcall(L, 1, 0, -3) != LUA_OK) {
-        task_uncaught(rt, L, -1, "in an event of a pool");
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
+    (void)task_protected(e->pool->runtime, run_event, (void *)e, "in an event of a pool");
 }
 
 static void on_spawn(void *ctx, struct pool_worker *w)

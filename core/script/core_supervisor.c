@@ -45,13 +45,6 @@ struct supervisor_event {
     struct process *process; /* what `spawn` returned */
 };
 
-static int event_failed(lua_State *L)
-{
-    luaL_tolstring(L, 1, NULL);
-    luaL_traceback(L, L, lua_tostring(L, -1), 1);
-    return 1;
-}
-
 /* on_event(kind, child's name, number, message) */
 static int run_event(lua_State *L)
 {
@@ -74,20 +67,7 @@ static int run_event(lua_State *L)
 /* False after an error, which is reported. */
 static bool emit(struct supervisor_event *e)
 {
-    struct runtime *rt = e->ss->sm->runtime;
-    lua_State *L = rt->L;
-    int status;
-
-    lua_pushcfunction(L, event_failed);
-    lua_pushcfunction(L, run_event);
-    lua_pushlightuserdata(L, e);
-    status = lua_pcall(L, 1, 0, -3);
-    if (status != LUA_OK) {
-        task_uncaught(rt, L, -1, "in an event of a supervisor");
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-    return status == LUA_OK;
+    return task_protected(e->ss->sm->runtime, run_event, e, "in an event of a supervisor");
 }
 
 static void tell(struct supervisor *s, const char *kind, struct child *c, lua_Integer number)

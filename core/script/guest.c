@@ -270,13 +270,6 @@ static void on_cancel(void *ctx, uint32_t id)
 
 /* ---- the Lua part ---- */
 
-static int traceback(lua_State *L)
-{
-    luaL_tolstring(L, 1, NULL);
-    luaL_traceback(L, L, lua_tostring(L, -1), 1);
-    return 1;
-}
-
 /* titan.worker[name](decoded payload, if there is one) */
 static int call_main(lua_State *L)
 {
@@ -299,7 +292,7 @@ static int protected_main(struct guest *g, const char *name, const struct span *
 {
     int status;
 
-    lua_pushcfunction(g->L, traceback);
+    lua_pushcfunction(g->L, script_traceback);
     lua_pushcfunction(g->L, call_main);
     lua_pushlightuserdata(g->L, g);
     lua_pushlightuserdata(g->L, (void *)name);

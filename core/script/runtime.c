@@ -63,7 +63,7 @@ void script_report(lua_State *L, int index, const char *where)
 
 /* ---- callbacks of luv ---- */
 
-static int add_traceback(lua_State *L)
+int script_traceback(lua_State *L)
 {
     luaL_tolstring(L, 1, NULL);
     luaL_traceback(L, L, lua_tostring(L, -1), 1);
@@ -79,7 +79,7 @@ static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
     int status;
 
     (void)flags;
-    lua_pushcfunction(L, add_traceback);
+    lua_pushcfunction(L, script_traceback);
     lua_insert(L, base);
     status = lua_pcall(L, nargs, nresults, base);
     lua_remove(L, base);

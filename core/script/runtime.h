@@ -51,6 +51,9 @@ int script_raise(lua_State *L, const struct failure *why);
 /* Raises a plain string, as luaL_error does, and says so to the compiler. */
 _Noreturn void script_fail(lua_State *L, const char *message);
 
+/* A message handler: the error as text, with the stack it was raised on. */
+int script_traceback(lua_State *L);
+
 /* Prints an error that nobody is left to catch, with a traceback if there is one. Never raises. */
 void script_report(lua_State *L, int index, const char *where);
 

@@ -320,3 +320,20 @@ void task_uncaught(struct runtime *rt, lua_State *L, int index, const char *wher
         rt->uncaught(rt);
     }
 }
+
+bool task_protected(struct runtime *rt, lua_CFunction fn, void *arg, const char *where)
+{
+    lua_State *L = rt->L;
+    int status;
+
+    lua_pushcfunction(L, script_traceback);
+    lua_pushcfunction(L, fn);
+    lua_pushlightuserdata(L, arg);
+    status = lua_pcall(L, 1, 0, -3);
+    if (status != LUA_OK) {
+        task_uncaught(rt, L, -1, where);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return status == LUA_OK;
+}

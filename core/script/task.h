@@ -78,6 +78,10 @@ void task_unpark(struct task *t);
  * wait, or is interrupted already. */
 bool task_interrupt(struct task *t, lua_State *L);
 
+/* Calls fn with `arg` as its light userdata, outside of any task. False after an error, which is
+ * reported as one of `where`. */
+bool task_protected(struct runtime *rt, lua_CFunction fn, void *arg, const char *where);
+
 /* An error outside of any task: reported, and the running script ends with it. */
 void task_uncaught(struct runtime *rt, lua_State *L, int index, const char *where);
 
