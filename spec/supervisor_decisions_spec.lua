@@ -71,7 +71,10 @@ describe("on_child_crash", function()
     end)
     local worker = tree:child "a"
     pm:kill "a"
-    trees.await_child(tree, "a", "crashed")
+    proc.await("the question", function()
+      return decision
+    end)
+    assert.equal("a crashed, b running", trees.statuses(tree))
     expect.part("to be started again", expect.error("worker_lost", worker.echo, worker).message)
     decide = "restart"
     decision:cancel()

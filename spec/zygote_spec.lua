@@ -60,7 +60,7 @@ describe("the zygote", function()
 
   it("may die again and again under spawns, each of which ends with a worker", managed(function(pm)
     pm:spawn(STEADY)
-    for round = 1, 12 do
+    for round = 1, 8 do
       local spawns = round == 1 and 50 or 10 -- more than it is asked for at the same time, or less
       local starting = {}
       for i = 1, spawns do
