@@ -23,6 +23,16 @@ bool process_await_exit(int pidfd, siginfo_t *info)
     return code == 0;
 }
 
+int process_has_exited(int pidfd)
+{
+    siginfo_t info = {0};
+
+    if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0) {
+        return -1;
+    }
+    return info.si_pid != 0;
+}
+
 /* Takes the exit status. The zombie goes with it, and only then may its number be used again. */
 void process_reap(struct process *p)
 {

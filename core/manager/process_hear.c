@@ -1,7 +1,6 @@
 /* What a process hears: from its worker over both connections, and line by line what it prints. */
 #include <errno.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "manager/manager.h"
@@ -31,15 +30,13 @@ static void on_cancel(void *ctx, uint32_t id)
 static void hear_hello(struct process *p)
 {
     pid_t pid = status_load(p->status->pid);
-    siginfo_t info;
     int pidfd;
 
     if (p->state != PROCESS_FORKING && p->state != PROCESS_ABORTING) {
         return;
     }
     pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pidfd >= 0 &&
-        waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0) {
+    if (pidfd >= 0 && process_has_exited(pidfd) < 0) {
         close(pidfd); /* not a child of ours */
         pidfd = -1;
     }

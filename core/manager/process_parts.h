@@ -38,6 +38,10 @@ void process_reap(struct process *p);
 /* Waits for the end of a child that was killed or has ended. */
 bool process_await_exit(int pidfd, siginfo_t *info);
 
+/* 1: the child has ended and is yet to be reaped; 0: it lives; -1: it is no child of ours any more.
+ */
+int process_has_exited(int pidfd);
+
 /* Ends the calls of both directions with `why`. */
 void process_close_connections(struct process *p, const struct failure *why);
 

@@ -83,15 +83,6 @@ bool spare_forked(struct manager *m, uint64_t tag, pid_t pid, int pidfd, int err
     return true;
 }
 
-static bool is_alive(const struct spare *s)
-{
-    siginfo_t info = {0};
-
-    return waitid((idtype_t)P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) ==
-               0 &&
-           info.si_pid == 0;
-}
-
 static void end(struct manager *m)
 {
     struct spare *s = &m->spare;
@@ -108,7 +99,7 @@ bool spare_take(struct manager *m, struct birth *birth, pid_t *pid, int *pidfd)
     if (s->state != SPARE_READY) {
         return false;
     }
-    if (!is_alive(s)) {
+    if (process_has_exited(s->pidfd) != 0) {
         end(m);
         return false;
     }

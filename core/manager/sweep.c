@@ -1,21 +1,8 @@
 /* The liveness sweep: the kernel is asked about every process, in case that an exit went unnoticed.
  * It has been told twice by then (the pidfd, the connections), so this should never find anything;
  * what it finds is treated as any other exit. */
-#include <signal.h>
-#include <sys/wait.h>
-
 #include "manager/manager.h"
 #include "manager/process_parts.h"
-
-static bool is_dead(const struct process *p)
-{
-    siginfo_t info = {0};
-
-    return p->pidfd >= 0 &&
-           waitid((idtype_t)P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) ==
-               0 &&
-           info.si_pid != 0;
-}
 
 /* One that this sweep has not looked at yet and that is dead. What its end does to others is not
  * known here, so the search begins anew after each. */
@@ -26,7 +13,7 @@ static struct process *find_dead(struct manager *m)
 
         if (p->swept != m->sweeps) {
             p->swept = m->sweeps;
-            if (is_dead(p)) {
+            if (p->pidfd >= 0 && process_has_exited(p->pidfd) == 1) {
                 return p;
             }
         }

@@ -5,22 +5,12 @@
 #include "script/core_manager.h"
 #include "script/value.h"
 
-static bool field_bool(lua_State *L, int table, const char *name)
-{
-    bool v;
-
-    lua_getfield(L, table, name);
-    v = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return v;
-}
-
 static struct health_options check_options(lua_State *L, int index)
 {
     luaL_checktype(L, index, LUA_TTABLE);
     return (struct health_options){
-        .enabled = field_bool(L, index, "enabled"),
-        .restart_hung = field_bool(L, index, "restart_hung"),
+        .enabled = core_field_flag(L, index, "enabled"),
+        .restart_hung = core_field_flag(L, index, "restart_hung"),
         .interval_ms = core_field_uint(L, index, "interval"),
         .timeout_ms = core_field_uint(L, index, "timeout"),
         .failures = core_field_uint(L, index, "failures"),

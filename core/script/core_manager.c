@@ -268,12 +268,22 @@ static int manager_gc(lua_State *L)
     return 0;
 }
 
-static double field_number(lua_State *L, int table, const char *name)
+double core_field_number(lua_State *L, int table, const char *name)
 {
     double v;
 
     lua_getfield(L, table, name);
     v = luaL_checknumber(L, -1);
+    lua_pop(L, 1);
+    return v;
+}
+
+bool core_field_flag(lua_State *L, int table, const char *name)
+{
+    bool v;
+
+    lua_getfield(L, table, name);
+    v = lua_toboolean(L, -1);
     lua_pop(L, 1);
     return v;
 }
@@ -285,8 +295,7 @@ struct restart_policy core_check_policy(lua_State *L, int index)
     int backoff;
 
     luaL_checktype(L, index, LUA_TTABLE);
-    lua_getfield(L, index, "enabled");
-    policy.enabled = lua_toboolean(L, -1);
+    policy.enabled = core_field_flag(L, index, "enabled");
     policy.max_restarts = core_field_uint(L, index, "max_restarts");
     policy.window_ms = core_field_uint(L, index, "window");
     policy.delay_ms = core_field_uint(L, index, "delay");
@@ -295,11 +304,11 @@ struct restart_policy core_check_policy(lua_State *L, int index)
     luaL_checktype(L, backoff, LUA_TTABLE);
     policy.initial_ms = core_field_uint(L, backoff, "initial");
     policy.max_ms = core_field_uint(L, backoff, "max");
-    policy.factor = field_number(L, backoff, "factor");
-    policy.jitter = field_number(L, backoff, "jitter");
+    policy.factor = core_field_number(L, backoff, "factor");
+    policy.jitter = core_field_number(L, backoff, "jitter");
     lua_getfield(L, backoff, "type");
     policy.backoff = (enum backoff)luaL_checkoption(L, -1, NULL, backoffs);
-    lua_pop(L, 3);
+    lua_pop(L, 2);
     return policy;
 }
 

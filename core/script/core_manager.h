@@ -38,8 +38,10 @@ struct process *core_check_process(lua_State *L, int index);
 /* Pushes the userdata of a process, made on first sight. */
 void core_push_process(lua_State *L, struct script_manager *sm, struct process *p);
 
-/* The integer at `name` in the table at `table`. */
+/* What is at `name` in the table at `table`; a number of the wrong type raises. */
 uint32_t core_field_uint(lua_State *L, int table, const char *name);
+double core_field_number(lua_State *L, int table, const char *name);
+bool core_field_flag(lua_State *L, int table, const char *name);
 
 /* The restart_policy of the config, complete and checked, in the table at `index`. */
 struct restart_policy core_check_policy(lua_State *L, int index);

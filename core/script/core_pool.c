@@ -126,16 +126,6 @@ static void on_news(void *ctx, enum pool_news what, const struct failure *why)
 
 /* ---- options ---- */
 
-static double field_number(lua_State *L, int table, const char *name)
-{
-    double v;
-
-    lua_getfield(L, table, name);
-    v = luaL_checknumber(L, -1);
-    lua_pop(L, 1);
-    return v;
-}
-
 static uint64_t field_u64(lua_State *L, int table, const char *name)
 {
     lua_Integer v;
@@ -144,16 +134,6 @@ static uint64_t field_u64(lua_State *L, int table, const char *name)
     v = luaL_checkinteger(L, -1);
     lua_pop(L, 1);
     return (uint64_t)v;
-}
-
-static bool field_bool(lua_State *L, int table, const char *name)
-{
-    bool v;
-
-    lua_getfield(L, table, name);
-    v = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return v;
 }
 
 static enum strategy field_strategy(lua_State *L, int table)
@@ -188,10 +168,10 @@ static void read_scale(lua_State *L, int table, struct pool_options *o)
         int at = lua_gettop(L);
 
         o->scale_interval_ms = core_field_uint(L, at, "interval");
-        o->scale.queue = field_number(L, at, "queue");
-        o->scale.busy = field_number(L, at, "busy");
-        o->scale.cpu = field_number(L, at, "cpu");
-        o->scale.latency_ms = field_number(L, at, "latency");
+        o->scale.queue = core_field_number(L, at, "queue");
+        o->scale.busy = core_field_number(L, at, "busy");
+        o->scale.cpu = core_field_number(L, at, "cpu");
+        o->scale.latency_ms = core_field_number(L, at, "latency");
         o->scale.memory_len = field_u64(L, at, "memory");
         o->scale.up_cooldown_ms = core_field_uint(L, at, "up_cooldown");
         o->scale.down_cooldown_ms = core_field_uint(L, at, "down_cooldown");
@@ -232,8 +212,8 @@ static struct pool_options read_options(lua_State *L, int table, struct script_p
     o.idle_timeout_ms = core_field_uint(L, table, "idle_timeout");
     o.memory_limit_len = field_u64(L, table, "memory_limit");
     o.memory_warning_len = field_u64(L, table, "memory_warning");
-    o.warms = field_bool(L, table, "warms");
-    o.replace_unhealthy = field_bool(L, table, "replace_unhealthy");
+    o.warms = core_field_flag(L, table, "warms");
+    o.replace_unhealthy = core_field_flag(L, table, "replace_unhealthy");
     read_breaker(L, table, &o);
     read_scale(L, table, &o);
     read_weights(L, table, sp, &o);

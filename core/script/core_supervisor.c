@@ -276,22 +276,12 @@ static int supervisor_new_lua(lua_State *L)
     return 1;
 }
 
-static bool field_flag(lua_State *L, int table, const char *name)
-{
-    bool v;
-
-    lua_getfield(L, table, name);
-    v = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return v;
-}
-
 static struct child_spec check_spec(lua_State *L, int index)
 {
     static const char *const restarts[] = {"permanent", "transient", "temporary", NULL};
     struct child_spec spec = {.shutdown_timeout_ms = core_field_uint(L, index, "shutdown_timeout"),
-                              .critical = field_flag(L, index, "critical"),
-                              .optional = field_flag(L, index, "optional")};
+                              .critical = core_field_flag(L, index, "critical"),
+                              .optional = core_field_flag(L, index, "optional")};
 
     lua_getfield(L, index, "restart");
     spec.restart = (enum child_restart)luaL_checkoption(L, -1, NULL, restarts);

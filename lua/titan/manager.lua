@@ -228,11 +228,8 @@ function Manager:off(event, fn)
   self.events:off(event, fn)
 end
 
-for _, name in ipairs { "workflow" } do
-  local features = { workflow = "workflows" }
-  Manager[name] = function()
-    errors.raise("invalid_config", text.not_built(features[name]))
-  end
+function Manager.workflow()
+  errors.raise("invalid_config", text.not_built "workflows")
 end
 
 return manager

@@ -1,5 +1,7 @@
 --- The keys of `health`: how often a process is asked how it is, and what follows.
 
+local layers = require "titan.config.layers"
+
 local health = {}
 
 ---@class titan.HealthOptions complete; every duration in ms
@@ -14,33 +16,24 @@ local HANG_AFTER <const> = 30000 -- ms, where calls have no deadline
 
 ---@type table<string, titan.Schema>
 local fields = {
-  enabled = { kind = "boolean", doc = "whether it is asked without anybody wanting to know" },
-  interval = { kind = "duration", min = 1, max = "24h" },
-  timeout = { kind = "duration", min = 1, max = "24h", doc = "of one check" },
-  failures = { kind = "integer", min = 1, max = 1000, doc = "in a row, until it is unhealthy" },
+  enabled = {
+    kind = "boolean", default = true, doc = "whether it is asked without anybody wanting to know",
+  },
+  interval = { kind = "duration", default = 30000, min = 1, max = "24h" },
+  timeout = { kind = "duration", default = 5000, min = 1, max = "24h", doc = "of one check" },
+  failures = {
+    kind = "integer", default = 3, min = 1, max = 1000, doc = "in a row, until it is unhealthy",
+  },
   hang_after = {
     kind = "duration", min = 1, max = "24h",
     doc = "without progress, until silence is a hang; the deadline of its calls if left out",
   },
-  restart_hung = { kind = "boolean", doc = "whether one that hangs is killed" },
+  restart_hung = { kind = "boolean", default = true, doc = "whether one that hangs is killed" },
 }
 
-local defaults = {
-  enabled = true, interval = 30000, timeout = 5000, failures = 3, restart_hung = true,
-}
-
--- The same keys with their defaults.
----@return table<string, titan.Schema>
-local function with_defaults()
-  local complete = {}
-  for name, field in pairs(fields) do
-    local copy = { default = defaults[name] }
-    for key, value in pairs(field) do
-      copy[key] = value
-    end
-    complete[name] = copy
-  end
-  return complete
+local defaults = {}
+for name, field in pairs(fields) do
+  defaults[name] = field.default
 end
 
 ---@param off table what `false` stands for
@@ -49,12 +42,7 @@ local function switch(off)
   return {
     kind = "enum", values = { false },
     convert = function()
-      local copy = {}
-      for key, value in pairs(off) do
-        copy[key] = value
-      end
-      copy.enabled = false
-      return copy
+      return layers.over(off, { enabled = false })
     end,
   }
 end
@@ -64,14 +52,15 @@ local DOC <const> = "how often it is asked how it is; false: never by itself"
 --- Options that go over others: any key may be left out.
 ---@type titan.Schema
 health.partial = {
-  kind = "one_of", of = { { kind = "table", fields = fields }, switch {} }, doc = DOC,
+  kind = "one_of", doc = DOC,
+  of = { { kind = "table", fields = layers.partial(fields) }, switch {} },
 }
 
 --- Complete options, but for hang_after.
 ---@type titan.Schema
 health.complete = {
   kind = "one_of", default = {}, doc = DOC,
-  of = { { kind = "table", fields = with_defaults() }, switch(defaults) },
+  of = { { kind = "table", fields = fields }, switch(defaults) },
 }
 
 --- Complete options: each of the layers, which may be nil, over the ones before it.
@@ -80,12 +69,7 @@ health.complete = {
 ---@param ... table?
 ---@return titan.HealthOptions
 function health.merged(call_timeout, base, ...)
-  local merged, layers = {}, table.pack(base, ...)
-  for i = 1, layers.n do
-    for key, value in pairs(layers[i] or {}) do
-      merged[key] = value
-    end
-  end
+  local merged = layers.over(layers.merged(base, ...))
   if not merged.hang_after then
     merged.hang_after = call_timeout and call_timeout > 0 and call_timeout or HANG_AFTER
   end

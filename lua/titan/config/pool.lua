@@ -2,6 +2,7 @@
 
 local core = require "titan.core"
 local health = require "titan.config.health"
+local layers = require "titan.config.layers"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
 
@@ -171,15 +172,10 @@ end
 ---@param checked table
 ---@return table? the `health` of its workers, where their spawn options have none
 local function health_of(checked)
-  local given = checked.health_check
   if not checked.heartbeat then
-    return given
+    return checked.health_check
   end
-  local merged = { interval = checked.heartbeat }
-  for key, value in pairs(given or {}) do
-    merged[key] = value
-  end
-  return merged
+  return layers.over({ interval = checked.heartbeat }, checked.health_check)
 end
 
 --- The complete options of a pool. Raises `invalid_config`.

@@ -1,5 +1,7 @@
 --- The keys of a restart policy: what happens after a crash.
 
+local layers = require "titan.config.layers"
+
 local restarts = {}
 
 ---@class titan.RestartPolicy complete; every duration in ms
@@ -34,34 +36,18 @@ local policy = {
   delay = { kind = "duration", default = 1000, doc = "before the first restart" },
 }
 
--- The same keys, none of which has to be there.
----@param fields table<string, titan.Schema>
----@return table<string, titan.Schema>
-local function partial(fields)
-  local copies = {}
-  for name, field in pairs(fields) do
-    local copy = {}
-    for key, value in pairs(field) do
-      copy[key] = value
-    end
-    copy.default = nil
-    copies[name] = copy
-  end
-  return copies
-end
-
 local BACKOFF_DOC <const> = "how the delay grows with the restarts inside the window"
 local DOC <const> = "what happens after a crash"
 
 --- A backoff that goes over another: any key may be left out.
 ---@type titan.Schema
 restarts.partial_backoff = {
-  kind = "table", optional = true, fields = partial(backoff), doc = BACKOFF_DOC,
+  kind = "table", optional = true, fields = layers.partial(backoff), doc = BACKOFF_DOC,
 }
 
 --- A policy that goes over another.
 ---@type titan.Schema
-restarts.partial = { kind = "table", optional = true, fields = partial(policy), doc = DOC }
+restarts.partial = { kind = "table", optional = true, fields = layers.partial(policy), doc = DOC }
 restarts.partial.fields.backoff = restarts.partial_backoff
 
 policy.backoff = { kind = "table", fields = backoff, doc = BACKOFF_DOC }
@@ -70,30 +56,12 @@ policy.backoff = { kind = "table", fields = backoff, doc = BACKOFF_DOC }
 ---@type titan.Schema
 restarts.complete = { kind = "table", fields = policy, doc = DOC }
 
----@param below table
----@param above table?
----@return table
-local function over(below, above)
-  local merged = {}
-  for key, value in pairs(below) do
-    merged[key] = value
-  end
-  for key, value in pairs(above or {}) do
-    merged[key] = type(value) == "table" and over(below[key] or {}, value) or value
-  end
-  return merged
-end
-
 --- A complete policy: each of the layers, which may be nil, over the ones before it.
 ---@param base titan.RestartPolicy
 ---@param ... table?
 ---@return titan.RestartPolicy
 function restarts.merged(base, ...)
-  local merged = base
-  for i = 1, select("#", ...) do
-    merged = over(merged, (select(i, ...)))
-  end
-  return merged
+  return layers.merged(base, ...)
 end
 
 return restarts
