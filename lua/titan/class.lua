@@ -38,6 +38,10 @@ local declaration_fields = {
     doc = "checked by titan.class.methods",
   },
   all_methods_public = { kind = "boolean", default = false },
+  annotations = {
+    kind = "any", type = "table", allowed = "a table of annotations by name",
+    doc = "the user's own; checked by titan.class.methods",
+  },
 }
 
 for name, field in pairs(shared.fields) do
@@ -98,8 +102,9 @@ function class.process(declaration, level)
   end
   local path = path_of(declaration)
   local checked = schema.check(declaration_schema, declaration, path)
+  local known = declared_methods.known(text.join(path, "annotations"), checked.annotations)
   local methods, names = declared_methods.check(
-    text.join(path, "methods"), checked.methods, checked.all_methods_public)
+    text.join(path, "methods"), checked.methods, checked.all_methods_public, known)
   for _, name in ipairs(names) do
     if methods[name].child then
       schema.refuse(text.join(text.join(path, "methods"), name) .. ".child", "a process has no "

@@ -4,6 +4,7 @@
 -- when the manager has seen the declaration, and `shutdown`.
 
 local class = require "titan.class"
+local composed = require "titan.class.composed"
 local core = require "titan.core"
 local errors = require "titan.errors"
 local proxy = require "titan.proxy"
@@ -18,7 +19,7 @@ local preloaded_files = {}
 
 -- This worker, once it has begun to start.
 ---@type { spec: table, class: titan.Class?, self: table?,
---- proceed: fun(ok: boolean, answer: table)?, timeout: integer }?
+--- functions: table<string, titan.MethodFn>?, proceed: fun(ok: boolean, answer: table)?, timeout: integer }?
 local current
 
 ---@param file string
@@ -156,12 +157,9 @@ end
 -- private ones too, can be called directly.
 ---@param loaded titan.Class
 ---@param spec table
+---@param functions table<string, titan.MethodFn>
 ---@return table
-local function new_self(loaded, spec)
-  local functions = {}
-  for name, method in pairs(loaded.methods) do
-    functions[name] = method.fn
-  end
+local function new_self(loaded, spec, functions)
   local self = setmetatable({ name = spec.name, dependencies = {} }, { __index = functions })
   for _, list in ipairs { loaded.dependencies, spec.dependencies } do
     for _, dependency in ipairs(list) do
@@ -175,17 +173,18 @@ end
 ---@param loaded titan.Class
 ---@param self table
 ---@param spec table
+---@param composites table<string, titan.MethodFn>
 ---@return table<string, integer|false> methods false for private ones
 ---@return table<string, integer> health_checks the methods that say how the worker is, for the
 --- manager alone: no name leads to a private one, and others cannot send numbers
-local function serve(loaded, self, spec)
+local function serve(loaded, self, spec, composites)
   local functions, names, by_name, methods = {}, {}, {}, {}
   for _, name in ipairs(loaded.method_names) do
     local method = loaded.methods[name]
     methods[name] = method.public and #functions
     if method.public then
       by_name[name] = #functions
-      functions[#functions + 1] = method.fn
+      functions[#functions + 1] = composites[name]
       names[#names + 1] = name
     end
   end
@@ -194,7 +193,7 @@ local function serve(loaded, self, spec)
     if loaded.methods[name].health_check then
       health_checks[name] = methods[name] or #functions
       if not methods[name] then
-        functions[#functions + 1] = loaded.methods[name].fn
+        functions[#functions + 1] = composites[name]
         all_names[#all_names + 1] = name
       end
     end
@@ -229,12 +228,13 @@ local function run_start(spec)
   current.class = loaded
   declare(loaded, spec)
   apply_class(loaded, spec)
-  local self = new_self(loaded, spec)
-  current.self = self
+  local functions = composed.all(loaded, spec.name, spec.scope or spec.name)
+  local self = new_self(loaded, spec, functions)
+  current.self, current.functions = self, functions
   if loaded.init then
     loaded.init(self, spec.options)
   end
-  local methods, health_checks = serve(loaded, self, spec)
+  local methods, health_checks = serve(loaded, self, spec, functions)
   core.worker_ready {
     version = loaded.version, description = loaded.description,
     methods = methods, restart_policy = loaded.restart_policy, idempotent = idempotent(loaded),
@@ -265,11 +265,12 @@ end
 
 -- One hook that fails must not keep the others from running.
 ---@param loaded titan.Class
+---@param functions table<string, titan.MethodFn>
 ---@param self table
-local function run_hooks(loaded, self)
+local function run_hooks(loaded, functions, self)
   for _, name in ipairs(loaded.method_names) do
     if loaded.methods[name].on_shutdown then
-      local ok, err = xpcall(loaded.methods[name].fn, debug.traceback, self)
+      local ok, err = xpcall(functions[name], debug.traceback, self)
       if not ok then
         io.stderr:write("titan: on_shutdown method ", name, " failed: ", tasks.text_of(err), "\n")
       end
@@ -283,7 +284,7 @@ function worker.shutdown()
     return core.worker_hooks_done()
   end
   tasks.go(function()
-    run_hooks(current.class, current.self)
+    run_hooks(current.class, current.functions, current.self)
     core.worker_hooks_done()
   end)
 end

@@ -1,25 +1,62 @@
 --- Every annotation a method can have.
 --
--- An annotation is a file of its own in this folder, each of the same shape: `schema`
--- says what may be written, `apply` puts a checked value to work on the method. Those
--- of `pending` have a name and a meaning but no file yet.
+-- An annotation is a file of its own in this folder, each of the same shape, which a user's own
+-- annotation has as well (`annotations` of titan.process). Where the class is declared, `schema`
+-- says what may be written, `check` refuses what a schema cannot express, and `apply` notes a
+-- plain fact about the method. Where the method runs, `wrap` puts a function around it.
+
+---@alias titan.MethodFn fun(self: table, ...): ...
 
 ---@class titan.Annotation
 ---@field schema titan.Schema
----@field apply fun(method: titan.Method, value: any) called once, with a checked value
+---@field check? fun(value: any, path: string) raises `invalid_config` (`titan.schema`.refuse)
+---@field apply? fun(method: titan.Method, value: any) called once, with a checked value
+---@field wrap? fun(inner: titan.MethodFn, value: any, place: titan.Place): titan.MethodFn called
+--- once in each process that serves the method; not for the value false
+---@field wrap_inside? fun(inner: titan.MethodFn, value: any, place: titan.Place): titan.MethodFn
+--- the same, for what belongs next to the method, inside of every `wrap`
+---@field excludes? table<string, string> annotations it cannot be with -> why
+
+---@class titan.Place where a method with annotations runs
+---@field class string what the class is called
+---@field method string
+---@field process string the name of the process
+---@field scope string the name of the service, which is that of the pool if it is in one: what is
+--- kept in a shared store is shared by the processes of the same scope
 
 local all = {}
 
---- The annotations that work, in the order in which they are applied.
----@type { name: string, annotation: titan.Annotation }[]
-all.built = {
-  { name = "public", annotation = require "titan.annotations.public" },
-  { name = "on_shutdown", annotation = require "titan.annotations.on_shutdown" },
-  { name = "child", annotation = require "titan.annotations.child" },
-  { name = "health_check", annotation = require "titan.annotations.health_check" },
-  { name = "description", annotation = require "titan.annotations.description" },
-  { name = "idempotent", annotation = require "titan.annotations.idempotent" },
-}
+-- Facts about the method.
+local facts <const> = { "public", "on_shutdown", "child", "health_check", "description" }
+
+-- What is put around it, from the outermost to the innermost: a call passes them in this order and
+-- its answer comes back the other way.
+local outer <const> = {}
+local inner <const> = { "idempotent" }
+
+---@param names string[]
+---@param list { name: string, annotation: titan.Annotation }[]
+local function append(names, list)
+  for _, name in ipairs(names) do
+    list[#list + 1] = { name = name, annotation = require("titan.annotations." .. name) }
+  end
+end
+
+--- The annotations in the order in which they are applied, with those of the user's own in their
+--- place: outside of all but trace and metric.
+---@param own? table<string, titan.Annotation>
+---@param own_names? string[] sorted
+---@return { name: string, annotation: titan.Annotation }[]
+function all.list(own, own_names)
+  local list = {}
+  append(facts, list)
+  append(outer, list)
+  for _, name in ipairs(own_names or {}) do
+    list[#list + 1] = { name = name, annotation = own[name] }
+  end
+  append(inner, list)
+  return list
+end
 
 --- Those that are not built yet: name -> the feature they belong to.
 ---@type table<string, string>

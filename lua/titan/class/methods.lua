@@ -14,20 +14,63 @@ local methods = {}
 ---@field health_check? boolean
 ---@field description? string
 ---@field child? table of a supervisor's method
+---@field layers? { name: string, annotation: titan.Annotation, value: any }[] what wraps it, the
+--- outermost first
 
----@return titan.Schema
-local function method_schema()
-  local fields = {}
-  for _, entry in ipairs(annotations.built) do
+---@class titan.KnownAnnotations
+---@field list { name: string, annotation: titan.Annotation }[] in the order they are applied in
+---@field schema titan.Schema
+
+---@param own? table<string, titan.Annotation>
+---@return titan.KnownAnnotations
+local function known_annotations(own)
+  local list, fields = annotations.list(own, own and sorted.keys(own)), {}
+  for _, entry in ipairs(list) do
     fields[entry.name] = entry.annotation.schema
   end
   for name, feature in pairs(annotations.pending) do
     fields[name] = { kind = "any", pending = feature }
   end
-  return { kind = "table", noun = "annotation", fields = fields }
+  return { list = list, schema = { kind = "table", noun = "annotation", fields = fields } }
 end
 
-local annotation_schema <const> = method_schema()
+local built_in <const> = known_annotations()
+
+---@type titan.Schema
+local own_schema <const> = {
+  kind = "table",
+  fields = {
+    schema = { kind = "any", type = "table", required = true, allowed = "a schema",
+      doc = "what may be written; see titan.schema" },
+    check = { kind = "function" },
+    apply = { kind = "function" },
+    wrap = { kind = "function", doc = "(inner, value, place) -> the function around it" },
+    wrap_inside = { kind = "function" },
+    excludes = { kind = "map", key = { kind = "string" }, value = { kind = "string" } },
+  },
+}
+
+--- Checks the `annotations` of a declaration: the user's own, by name. Raises `invalid_config`.
+---@param path string
+---@param own? table<string, any>
+---@return titan.KnownAnnotations
+function methods.known(path, own)
+  if own == nil or next(own) == nil then
+    return built_in
+  end
+  local checked = {}
+  for _, name in ipairs(sorted.keys(own)) do
+    local inside = text.join(path, name)
+    if type(name) ~= "string" or not name:find "^[A-Za-z_][A-Za-z0-9_]*$" then
+      schema.refuse(inside, "an annotation's name is a Lua identifier", name, "another name")
+    elseif built_in.schema.fields[name] then
+      schema.refuse(inside, string.format('"%s" is an annotation of Titan\'s own', name), name,
+        "another name")
+    end
+    checked[name] = schema.check(own_schema, own[name], inside)
+  end
+  return known_annotations(checked)
+end
 
 -- Words of the language: no call `worker:end()` could be written.
 local keywords = {}
@@ -61,9 +104,10 @@ end
 
 ---@param path string
 ---@param declared table
+---@param known titan.KnownAnnotations
 ---@return function fn
 ---@return table annotations those that are present, checked
-local function split_method(path, declared)
+local function split_method(path, declared, known)
   local fn, written = nil, {}
   for key, value in next, declared do
     if key == 1 then
@@ -78,14 +122,28 @@ local function split_method(path, declared)
   elseif type(fn) ~= "function" then
     schema.refuse(path .. "[1]", "expected a function, given " .. text.given(fn), fn, "a function")
   end
-  return fn, schema.check(annotation_schema, written, path)
+  return fn, schema.check(known.schema, written, path)
+end
+
+---@param path string
+---@param written table
+---@param name string
+---@param annotation titan.Annotation
+local function check_together(path, written, name, annotation)
+  for other, why in pairs(annotation.excludes or {}) do
+    if written[other] ~= nil and written[other] ~= false then
+      schema.refuse(path, string.format("%s and %s cannot be together: %s", name, other, why),
+        written[name], "one of the two")
+    end
+  end
 end
 
 ---@param path string
 ---@param declared any
 ---@param is_public boolean unless the method says otherwise
+---@param known titan.KnownAnnotations
 ---@return titan.Method
-local function method_of(path, declared, is_public)
+local function method_of(path, declared, is_public, known)
   if type(declared) == "function" then
     return { fn = declared, public = is_public, on_shutdown = false }
   elseif type(declared) ~= "table" then
@@ -93,11 +151,24 @@ local function method_of(path, declared, is_public)
     local why = string.format("expected %s, given %s", allowed, text.given(declared))
     schema.refuse(path, why, declared, allowed)
   end
-  local fn, written = split_method(path, declared)
+  local fn, written = split_method(path, declared, known)
   local method = { fn = fn, public = is_public, on_shutdown = false }
-  for _, entry in ipairs(annotations.built) do
-    if written[entry.name] ~= nil then
-      entry.annotation.apply(method, written[entry.name])
+  for _, entry in ipairs(known.list) do
+    local name, annotation, value = entry.name, entry.annotation, written[entry.name]
+    if value ~= nil then
+      if annotation.check then
+        annotation.check(value, text.join(path, name))
+      end
+      if annotation.apply then
+        annotation.apply(method, value)
+      end
+    end
+    if value ~= nil and value ~= false then
+      check_together(path, written, name, annotation)
+      if annotation.wrap or annotation.wrap_inside then
+        method.layers = method.layers or {}
+        table.insert(method.layers, { name = name, annotation = annotation, value = value })
+      end
     end
   end
   return method
@@ -118,14 +189,15 @@ end
 ---@param path string
 ---@param declared table
 ---@param are_public boolean those that do not say
+---@param known? titan.KnownAnnotations more than Titan's own
 ---@return table<string, titan.Method>
 ---@return string[] names sorted
-function methods.check(path, declared, are_public)
+function methods.check(path, declared, are_public, known)
   local checked, names = {}, sorted.keys(declared)
   for _, name in ipairs(names) do
     local inside = text.join(path, name)
     check_method_name(inside, name)
-    checked[name] = method_of(inside, rawget(declared, name), are_public)
+    checked[name] = method_of(inside, rawget(declared, name), are_public, known or built_in)
     check_exposure(inside, name, checked[name])
   end
   return checked, names

@@ -148,7 +148,7 @@ function Manager:_launch(target, options, keeper)
     module = target.module, file = target.file, name = name, named = options.name ~= nil,
     options = options.options, env = options.env, cwd = options.cwd,
     dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
-    latencies = self.config.monitoring.metrics,
+    latencies = self.config.monitoring.metrics, scope = pool and pool.name or nil,
     awaits_all = keeper ~= nil and not pool,
   }
   local service = { manager = self, target = target, options = options, name = name, pool = pool,
