@@ -338,7 +338,7 @@ end
 ---@param ms integer
 ---@param fn fun(...): ...
 local function run_limited(ms, fn, ...)
-  local limit <close> = core.time_limit(ms) -- luacheck: ignore 211
+  local _limit <close> = core.time_limit(ms)
   return fn(...)
 end
 

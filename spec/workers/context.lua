@@ -43,7 +43,7 @@ return titan.process {
       titan.sleep(duration)
     end,
     sleep_at = function(self, name, duration)
-      local guard <close> = setmetatable({}, { __close = function(_, err)
+      local _guard <close> = setmetatable({}, { __close = function(_, err)
         self.unwound = err and err.code
       end })
       titan.service(name):with({ timeout = false }):sleep(duration)
@@ -53,19 +53,19 @@ return titan.process {
     end,
     limited = function(_, ms, code)
       local err = setmetatable({ code = code }, { __tostring = function() return code end })
-      local limit <close> = core.time_limit(ms, err)
+      local _limit <close> = core.time_limit(ms, err)
       titan.sleep "10s"
     end,
     limited_call = function(_, ms, name)
-      local limit <close> = core.time_limit(ms, "the limit")
+      local _limit <close> = core.time_limit(ms, "the limit")
       return titan.service(name):sleep "10s"
     end,
     limit_nested = function()
       local lefts = {}
       do
-        local outer <close> = core.time_limit(5000, "outer")
+        local _outer <close> = core.time_limit(5000, "outer")
         do
-          local inner <close> = core.time_limit(50, "inner")
+          local _inner <close> = core.time_limit(50, "inner")
           lefts[1] = core.time_left()
         end
         lefts[2] = core.time_left()
