@@ -49,28 +49,38 @@ static void schedule(uint32_t w[64], const uint8_t *block)
     }
 }
 
-/* One block into the hash value (6.2.2, steps 2 to 4). s[0] to s[7] are the standard's a to h. */
+/* One block into the hash value (6.2.2, steps 2 to 4). Variables rather than an array: they stay in
+ * registers. */
 static void compress(uint32_t hash[8], const uint8_t *block)
 {
+    uint32_t a = hash[0], b = hash[1], c = hash[2], d = hash[3];
+    uint32_t e = hash[4], f = hash[5], g = hash[6], h = hash[7];
     uint32_t w[64];
-    uint32_t s[8];
 
     schedule(w, block);
-    memcpy(s, hash, sizeof s);
     for (size_t t = 0; t < 64; t++) {
-        uint32_t sum1 = rotate(s[4], 6) ^ rotate(s[4], 11) ^ rotate(s[4], 25);
-        uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]);
-        uint32_t t1 = s[7] + sum1 + choice + k[t] + w[t];
-        uint32_t sum0 = rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22);
-        uint32_t majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
+        uint32_t sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+        uint32_t t1 = h + sum1 + ((e & f) ^ (~e & g)) + k[t] + w[t];
+        uint32_t sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+        uint32_t t2 = sum0 + ((a & b) ^ (a & c) ^ (b & c));
 
-        memmove(s + 1, s, 7 * sizeof *s);
-        s[4] += t1;
-        s[0] = t1 + sum0 + majority;
+        h = g;
+        g = f;
+        f = e;
+        e = d + t1;
+        d = c;
+        c = b;
+        b = a;
+        a = t1 + t2;
     }
-    for (size_t i = 0; i < 8; i++) {
-        hash[i] += s[i];
-    }
+    hash[0] += a;
+    hash[1] += b;
+    hash[2] += c;
+    hash[3] += d;
+    hash[4] += e;
+    hash[5] += f;
+    hash[6] += g;
+    hash[7] += h;
 }
 
 void sha256(const void *bytes, size_t len, uint8_t digest[SHA256_LEN])
