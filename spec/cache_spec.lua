@@ -135,8 +135,8 @@ describe("a cached method", function()
     local function message(how)
       return expect.error("remote_error", worker.broken_key, worker, how).message
     end
-    assert.equal("cached.broken_key: cache.key_fn returned nil; it must return a string or a number",
-      message())
+    assert.equal("cached.broken_key: cache.key_fn returned nil; it must return a string or a "
+      .. "number", message())
     expect.part("cache.key_fn returned table; it must", message "table")
     expect.part({ "cached.broken_key: cache.key_fn raised: ", "no key" }, message "raise")
     assert.equal(2, worker:runs "plain")
@@ -191,7 +191,7 @@ describe("the options of cache", function()
     expect.part({ "c.methods.m.cache.store: the redis store is not built",
       'what works is "memory", "manager" or "sqlite"' }, refusal { store = "redis" })
     expect.part('c.methods.m.cache.store: unknown value "disk"', refusal { store = "disk" })
-    assert.equal('c.methods.m.cache.ttl: required with store = "sqlite": nothing else takes results '
-      .. "out of the file", refusal { store = "sqlite" })
+    assert.equal('c.methods.m.cache.ttl: required with store = "sqlite": nothing else takes '
+      .. "results out of the file", refusal { store = "sqlite" })
   end)
 end)

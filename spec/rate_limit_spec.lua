@@ -71,8 +71,8 @@ end)
 
 describe("the options of rate_limit", function()
   it("are checked", function()
-    assert.equal("c.methods.m.rate_limit.rps: required; expected a number of calls a second above 0",
-      refusal {})
+    assert.equal("c.methods.m.rate_limit.rps: required; expected a number of calls a second above "
+      .. "0", refusal {})
     assert.equal("c.methods.m.rate_limit.rps: expected a number of calls a second above 0, given "
       .. "number 0", refusal { rps = 0 })
     expect.part("rps: expected a number of calls a second above 0", refusal { rps = "10" })
@@ -80,14 +80,15 @@ describe("the options of rate_limit", function()
     expect.part("c.methods.m.rate_limit.burst: expected an integer from 1", refusal {
       rps = 1, burst = 0,
     })
-    expect.part('unknown value "leaky"; allowed: "token_bucket", "sliding_window" or "fixed_window"',
-      refusal { rps = 1, strategy = "leaky" })
+    expect.part('unknown value "leaky"; allowed: "token_bucket", "sliding_window" or '
+      .. '"fixed_window"', refusal { rps = 1, strategy = "leaky" })
     expect.part("c.methods.m.rate_limit.key_fn: expected a function", refusal {
       rps = 1, key_fn = "user",
     })
     expect.part("c.methods.m.rate_limit.store: the redis store is not built", refusal {
       rps = 1, store = "redis",
     })
-    assert.equal('c.methods.m.rate_limit.rsp: unknown key; did you mean "rps"?', refusal { rsp = 1 })
+    assert.equal('c.methods.m.rate_limit.rsp: unknown key; did you mean "rps"?',
+      refusal { rsp = 1 })
   end)
 end)

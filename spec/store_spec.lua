@@ -435,3 +435,148 @@ describe("a limit", function()
     assert.is_true((store:take("c", l)))
   end))
 end)
+
+-- A file that is not one: what is durable in it is a table, and it can be told to fail.
+local function fake_file()
+  local file = { content = {}, reads = 0 }
+  function file:get(key)
+    self.reads = self.reads + 1
+    titan.sleep(0)
+    return self.content[key]
+  end
+  function file:put(key, value)
+    self.content[key] = value
+  end
+  function file:put_new(key, value)
+    titan.sleep(0)
+    if self.broken then
+      error "disk full"
+    end
+    self.content[key] = self.content[key] or value
+    return self.content[key]
+  end
+  function file:remove(key)
+    self.content[key] = nil
+  end
+  function file.close()
+  end
+  return file
+end
+
+describe("a durable store", function()
+  local durable = require "titan.store.durable"
+
+  local function open(file)
+    return durable.new(memory.new(), file, "space")
+  end
+
+  it("has its values in the file", in_a_run(function()
+    local file = fake_file()
+    local store = open(file)
+    store:put("a", "A")
+    assert.same({ "mine" }, { store:claim "b" })
+    store:settle("b", "B")
+    local again = open(file)
+    assert.equal("A", again:get "a")
+    assert.same({ "done", "B" }, { again:claim "b" })
+    assert.is_nil(durable.new(memory.new(), file, "other"):get "a")
+    again:remove "a"
+    assert.is_nil(store:get "a")
+  end))
+
+  it("asks the file once for all that wait", in_a_run(function()
+    local file = fake_file()
+    open(file):put("k", "v")
+    local store, log = open(file), {}
+    titan.all { claimer(store, 1, log), claimer(store, 2, log), claimer(store, 3, log) }
+    assert.same({ "1 done v", "2 done v", "3 done v" }, log)
+    assert.equal(1, file.reads)
+  end))
+
+  it("gives everybody the first answer that was recorded", in_a_run(function()
+    local file = fake_file()
+    local store, log = open(file), {}
+    store:claim "k"
+    local waits = claimer(store, 1, log)
+    open(file):put("k", "first")
+    store:settle("k", "second")
+    waits:await()
+    assert.same({ "1 done first" }, log)
+  end))
+
+  it("passes a claim on when the file fails", in_a_run(function()
+    local file = fake_file()
+    local store, log = open(file), {}
+    store:claim "k"
+    local waits = claimer(store, 1, log)
+    file.broken = true
+    expect.complaint("disk full", store.settle, store, "k", "v")
+    waits:await()
+    assert.same({ "1 mine" }, log)
+    function file.get()
+      error "disk gone"
+    end
+    store:abandon "k"
+    expect.complaint("disk gone", store.claim, store, "k")
+    expect.complaint("disk gone", store.claim, store, "k", 0)
+  end))
+end)
+
+describe("the stores of a manager", function()
+  local shared = require "titan.store.shared"
+
+  local function service()
+    local manager = { stores = shared.new { kind = "memory", path = "titan.db" } }
+    return function(operation, owner, ...)
+      return shared.service[operation](manager, owner, ...)
+    end, manager.stores
+  end
+
+  it("are shared by kind and space", in_a_run(function()
+    local ask = service()
+    ask("put", "a", "manager", "one", nil, "k", "v")
+    assert.equal("v", ask("get", "b", "manager", "one", nil, "k"))
+    assert.is_nil(ask("get", "b", "manager", "two", nil, "k"))
+    ask("remove", "b", "manager", "one", nil, "k")
+    assert.is_nil(ask("get", "a", "manager", "one", nil, "k"))
+    ask("put", "a", "manager", "small", 1, "k", "v")
+    ask("put", "a", "manager", "small", 1, "l", "v")
+    assert.is_nil(ask("get", "b", "manager", "small", 1, "k"))
+    assert.is_true(ask("take", "a", "manager", "one", nil, "k", "token_bucket", 1, 1))
+    assert.is_false((ask("take", "b", "manager", "one", nil, "k", "token_bucket", 1, 1)))
+  end))
+
+  it("pass the claims of a process that has ended on", in_a_run(function()
+    local ask, stores = service()
+    assert.equal("mine", ask("claim", "a", "manager", "one", nil, "k", 1))
+    local waits = titan.go(ask, "claim", "b", "manager", "one", nil, "k", 1)
+    ask("abandon", "b", "manager", "one", nil, "k", 1)
+    assert.is_false(waits:done())
+    stores:abandon_all "a"
+    assert.equal("mine", waits:await())
+    ask("settle", "b", "manager", "one", nil, "k", 1, "v", 0)
+    assert.is_nil(ask("get", "b", "manager", "one", nil, "k"))
+    ask("claim", "a", "manager", "one", nil, "k", 2)
+    waits = titan.go(ask, "claim", "b", "manager", "one", nil, "k", 2)
+    ask("abandon", "a", "manager", "one", nil, "k", 2, { code = "overloaded", message = "no" })
+    assert.equal("no", expect.error("overloaded", waits.await, waits).message)
+  end))
+
+  it("refuse what makes no sense", in_a_run(function()
+    local ask = service()
+    for _, request in ipairs {
+      { "get", "a", "disk", "one", nil, "k" }, { "get", "a", "manager", 5, nil, "k" },
+      { "get", "a", "manager", "one", nil, {} }, { "put", "a", "manager", "one", nil, "k", 5 },
+      { "put", "a", "manager", "one", nil, "k", "v", "1s" },
+      { "claim", "a", "manager", "one", nil, "k" },
+      { "claim", "a", "manager", "one", nil, "k", 1, "1s" },
+      { "settle", "a", "manager", "one", nil, "k", 1 },
+      { "take", "a", "manager", "one", nil, "k", "leaky", 1, 1 },
+      { "take", "a", "manager", "one", nil, "k", "token_bucket", 0, 1 },
+      { "take", "a", "manager", "one", nil, "k", "token_bucket", 1, 0 },
+      { "take", "a", "manager", "one", nil, "k", "sliding_window", 1, 0.5 },
+    } do
+      expect.error("validation_failed", ask, table.unpack(request, 1, 9))
+    end
+  end))
+end)

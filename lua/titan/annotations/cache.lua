@@ -3,8 +3,8 @@
 --
 -- While a method runs for a key, other calls with that key wait for it: it runs once (single
 -- flight), in this process or, with a store that is shared, in all processes of the service.
--- Errors are not kept: of those who waited for a call that failed, the first runs the method, and so
--- on. All results are kept, nil too.
+-- Errors are not kept: of those who waited for a call that failed, the first runs the method, and
+-- so on. All results are kept, nil too.
 --
 -- The default key is core.digest of the arguments: their content, in which 1 and 1.0 differ.
 -- `condition(result, ...)` gets the first result and the arguments, and says whether to keep the
@@ -36,6 +36,9 @@ local fields = {
   },
   store = store.schema "memory",
 }
+
+---@type titan.Schema
+local options_schema = { kind = "table", fields = fields }
 
 -- One call that runs the method for all that have its key.
 ---@class titan.CacheFlight
@@ -123,18 +126,17 @@ end
 return {
   schema = {
     kind = "one_of", allowed = "true, false or a table",
-    of = { { kind = "boolean" }, { kind = "table", fields = fields } },
+    of = { { kind = "boolean" }, options_schema },
     doc = "whether and how results are kept",
   },
   check = function(value, path)
     if type(value) == "table" and value.store == "sqlite" and not value.ttl then
-      schema.refuse(path .. ".ttl", 'required with store = "sqlite": nothing else takes results out '
-        .. "of the file", value.ttl, "a duration")
+      schema.refuse(path .. ".ttl", 'required with store = "sqlite": nothing else takes results '
+        .. "out of the file", value.ttl, "a duration")
     end
   end,
   wrap = function(inner, value, place)
-    local options = value == true and schema.check({ kind = "table", fields = fields }, {}, "")
-      or value
+    local options = value == true and schema.check(options_schema, {}, "cache") or value
     local use = { options = options, place = place, in_memory = options.store == "memory" }
     use.store = store.open(options.store, {
       space = string.format("cache %s.%s", place.scope, place.method),

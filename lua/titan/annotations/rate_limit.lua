@@ -27,7 +27,8 @@ local fields = {
     doc = "calls a second in the long run",
   },
   burst = {
-    kind = "integer", min = 1, max = 1e6, doc = "how many may come at once; rps rounded up, unless told",
+    kind = "integer", min = 1, max = 1e6,
+    doc = "how many may come at once; rps rounded up, unless told",
   },
   strategy = {
     kind = "enum", values = { "token_bucket", "sliding_window", "fixed_window" },

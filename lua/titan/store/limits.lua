@@ -14,8 +14,8 @@
 --
 -- Each is a function of what is kept of the key (an empty table at first), the limit and the time
 -- in ms. It returns true, or false and the ms until one more would be let through; and sets
--- `expires`, after which an empty table says the same. A clock that jumps back gives nobody more: what
--- was used stays used.
+-- `expires`, after which an empty table says the same. A clock that jumps back gives nobody more:
+-- what was used stays used.
 
 local limits = {}
 
@@ -75,6 +75,14 @@ function strategies.fixed_window(state, limit, now)
   end
   state.count = state.count + 1
   return true
+end
+
+--- Whether it is a limit that can be worked with.
+---@param limit { strategy: any, rps: any, burst: any }
+---@return boolean
+function limits.is_limit(limit)
+  return strategies[limit.strategy] ~= nil and type(limit.rps) == "number" and limit.rps > 0
+    and math.type(limit.burst) == "integer" and limit.burst >= 1
 end
 
 --- Lets one more through, or says after how many ms.

@@ -10,8 +10,8 @@
 --    the order in which they came.
 --  * A waiter that gives up (it is cancelled, or its time is over) is forgotten; when the claim had
 --    just been passed to it, the next one gets it.
---  * Claims do not end by themselves: who has one settles or abandons it. All those of an owner that
---    is gone end with `abandon_all`.
+--  * Claims do not end by themselves: who has one settles or abandons it. All those of an owner
+--    that is gone end with `abandon_all`.
 --  * Times are counted on the monotonic clock: setting the wall clock changes nothing.
 --  * With `max_entries`, values give way, those not used for the longest time first; claims and
 --    limits do not.

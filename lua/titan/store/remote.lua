@@ -142,8 +142,8 @@ function Remote:abandon(key, err)
 end
 
 function Remote:take(key, limit)
-  return self.ask.take(self, self.kind, self.space, self.max_entries, key, limit.strategy, limit.rps,
-    limit.burst)
+  return self.ask.take(self, self.kind, self.space, self.max_entries, key, limit.strategy,
+    limit.rps, limit.burst)
 end
 
 function Remote:close()
