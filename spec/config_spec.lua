@@ -182,7 +182,7 @@ describe("config.check", function()
     { "transport", "unxi", 'unknown value "unxi"; did you mean "unix"?' },
     { "store", "memroy", 'unknown value "memroy"; did you mean "memory"?' },
     { "store", 5, 'expected "memory" or "sqlite" or a table, given number 5' },
-    { "store.path", "", 'expected a string of at least 1 bytes, given string ""' },
+    { "store.path", "", 'expected a non-empty string without NUL, given string ""' },
     { "store.pth", "x", 'unknown key; did you mean "path"?' },
     { "preload", "a", 'expected a list, given string "a"' },
     { "resources", 5, "expected a table, given number 5" },

@@ -452,8 +452,9 @@ local function fake_file()
     if self.broken then
       error "disk full"
     end
-    self.content[key] = self.content[key] or value
-    return self.content[key]
+    local there = self.content[key]
+    self.content[key] = there or value
+    return not there, there
   end
   function file:remove(key)
     self.content[key] = nil
@@ -560,6 +561,38 @@ describe("the stores of a manager", function()
     waits = titan.go(ask, "claim", "b", "manager", "one", nil, "k", 2)
     ask("abandon", "a", "manager", "one", nil, "k", 2, { code = "overloaded", message = "no" })
     assert.equal("no", expect.error("overloaded", waits.await, waits).message)
+  end))
+
+  it("open their file once, and again after it could not be opened", in_a_run(function()
+    local durable = require "titan.store.durable"
+    local ask, stores = service()
+    local file, opened = fake_file(), 0
+    local open_file = durable.open_file
+    finally(function()
+      durable.open_file = open_file
+    end)
+    function durable.open_file()
+      opened = opened + 1
+      titan.sleep(0)
+      return opened > 1 and file or error "no such directory"
+    end
+    local function put(key)
+      return titan.go(ask, "put", "a", "sqlite", "one", nil, key, "v")
+    end
+    local failing = { put "a", put "b" }
+    for _, future in ipairs(failing) do
+      expect.complaint("no such directory", future.await, future)
+    end
+    titan.all { put "c", put "d", titan.go(ask, "put", "a", "sqlite", "two", nil, "e", "v") }
+    assert.equal(2, opened)
+    assert.equal("v", ask("get", "b", "sqlite", "one", nil, "d"))
+    assert.is_nil(ask("get", "b", "sqlite", "one", nil, "e"))
+    function file.close()
+      titan.sleep(1)
+      file.closed = true
+    end
+    stores:close()
+    assert.is_true(file.closed)
   end))
 
   it("refuse what makes no sense", in_a_run(function()

@@ -198,7 +198,6 @@ function Manager:close()
     pool:_give_up(errors.new("destroyed", "the manager was closed", { process = pool.name }))
   end
   self.pools = {}
-  self.stores:close()
   local services = self.services
   self.services = {}
   for _, service in pairs(services) do
@@ -208,6 +207,7 @@ function Manager:close()
     self:_health_waited(service)
     service.finish(true, {})
   end
+  self.stores:close()
 end
 
 -- Events -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 --- The `store` of a manager's config: the file behind what is to be durable.
 
 local schema = require "titan.schema"
+local shared = require "titan.config.shared"
 
 local store = {}
 
@@ -9,16 +10,16 @@ local store = {}
 ---@field path string of the file; relative to the manager's working directory
 ---@field busy_timeout integer ms to wait for another that writes to the file
 
+local path = shared.path_schema "the file; opened when something durable is first asked for"
+path.default = "titan.db"
+
 ---@type table<string, titan.Schema>
 local fields = {
   kind = {
     kind = "enum", values = { "memory", "sqlite" }, default = "memory",
     pending_values = { manager = "the manager store", redis = "the redis store" },
   },
-  path = {
-    kind = "string", min = 1, default = "titan.db",
-    doc = "the file; opened when something durable is first asked for",
-  },
+  path = path,
   busy_timeout = {
     kind = "duration", default = 5000, doc = "how long to wait while another writes to the file",
   },

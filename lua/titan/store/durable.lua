@@ -9,9 +9,9 @@ local durable = {}
 
 ---@class titan.StoreFile what is needed of the file; all may suspend the task
 ---@field get fun(self: titan.StoreFile, key: string): string?
----@field put fun(self: titan.StoreFile, key: string, value: string, ttl_ms: number?)
----@field put_new fun(self: titan.StoreFile, key: string, value: string, ttl_ms: number?): string
---- the value that is there now: this one, or the one that was there
+---@field put fun(self: titan.StoreFile, key: string, value: string, ttl_ms: integer?)
+---@field put_new fun(self: titan.StoreFile, key: string, value: string, ttl_ms: integer?): boolean,
+--- string? whether it was put, else what is there
 ---@field remove fun(self: titan.StoreFile, key: string)
 ---@field close fun(self: titan.StoreFile)
 
@@ -30,11 +30,14 @@ function durable.new(engine, file, space)
   return setmetatable({ engine = engine, file = file, prefix = space .. "\0" }, Durable)
 end
 
---- Opens the file that a manager's config names. Raises `invalid_config`.
+--- Opens the file that a manager's config names; waits until it is. Raises what
+--- titan.store.file raises.
 ---@param config titan.StoreConfig
 ---@return titan.StoreFile
 function durable.open_file(config)
-  return require("titan.store.file").open(config.path, { busy_timeout = config.busy_timeout })
+  return require("titan.store.file").open({
+    path = config.path, busy_timeout = config.busy_timeout,
+  }, "config.store")
 end
 
 function Durable:get(key)
@@ -42,7 +45,7 @@ function Durable:get(key)
 end
 
 function Durable:put(key, value, ttl_ms)
-  self.file:put(self.prefix .. key, value, ttl_ms)
+  self.file:put(self.prefix .. key, value, ttl_ms and math.ceil(ttl_ms))
 end
 
 function Durable:remove(key)
@@ -86,7 +89,9 @@ end
 function Durable:settle(key, value, ttl_ms, owner, token)
   local held <close> = hold(self, key, owner, token)
   if ttl_ms ~= 0 then
-    value = self.file:put_new(self.prefix .. key, value, ttl_ms)
+    local put, there =
+      self.file:put_new(self.prefix .. key, value, ttl_ms and math.ceil(ttl_ms))
+    value = not put and there or value
   end
   held.kept = true
   self.engine:settle(key, value, 0, owner, token)

@@ -2,11 +2,13 @@
 --
 -- What the workers send is checked: a worker is not trusted to send what titan.store.remote does.
 
+local core = require "titan.core"
 local durable = require "titan.store.durable"
 local errors = require "titan.errors"
 local limits = require "titan.store.limits"
 local memory = require "titan.store.memory"
 local remote_error = require "titan.remote_error"
+local tasks = require "titan.tasks"
 local text = require "titan.text"
 
 local shared = {}
@@ -14,7 +16,8 @@ local shared = {}
 ---@class titan.SharedStores
 ---@field package config titan.StoreConfig
 ---@field package kinds { manager: table<string, table>, sqlite: table<string, table> } by space
----@field package file? table the file behind those of the kind sqlite, once it is open
+---@field package file? titan.Future of the file behind those of the kind sqlite, once somebody
+--- needs it
 local Shared = {}
 Shared.__index = Shared
 
@@ -24,11 +27,28 @@ function shared.new(config)
   return setmetatable({ config = config, kinds = { manager = {}, sqlite = {} } }, Shared)
 end
 
+-- The file is opened once for all that need it, and again by the next one when that failed.
 ---@param self titan.SharedStores
----@return table file
+---@return titan.StoreFile
 local function file_of(self)
-  self.file = self.file or durable.open_file(self.config)
-  return self.file
+  local opening = self.file or tasks.go(durable.open_file, self.config)
+  self.file = opening
+  local ok, file = pcall(opening.await, opening)
+  if not ok then
+    if self.file == opening and opening:done() then
+      self.file = nil
+    end
+    error(file, 0)
+  end
+  return file
+end
+
+---@param file titan.StoreFile|false
+---@param space string
+---@param max_entries integer?
+local function new_store(file, space, max_entries)
+  local engine = memory.new { max_entries = max_entries }
+  return file and durable.new(engine, file, space) or engine
 end
 
 --- The store of a kind and a space, made when it is first asked for.
@@ -44,10 +64,9 @@ function Shared:store(kind, space, max_entries)
   end
   local known = spaces[space]
   if not known then
-    known = memory.new { max_entries = math.type(max_entries) == "integer" and max_entries or nil }
-    if kind == "sqlite" then
-      known = durable.new(known, file_of(self), space)
-    end
+    local file = kind == "sqlite" and file_of(self)
+    known = spaces[space] -- made by another while the file was opened
+      or new_store(file, space, math.type(max_entries) == "integer" and max_entries or nil)
     spaces[space] = known
   end
   return known
@@ -63,6 +82,15 @@ function Shared:abandon_all(owner)
   end
 end
 
+---@param opening titan.Future
+local function close_file(opening)
+  local ok, file = pcall(opening.await, opening)
+  if ok then
+    file:close()
+  end
+end
+
+--- Waits until the file is closed, where it is called by a task.
 function Shared:close()
   for _, spaces in pairs(self.kinds) do
     for _, store in pairs(spaces) do
@@ -70,9 +98,13 @@ function Shared:close()
     end
   end
   self.kinds = { manager = {}, sqlite = {} }
-  if self.file then
-    self.file:close()
-    self.file = nil
+  local opening = self.file
+  self.file = nil
+  if opening then
+    local closing = tasks.go(close_file, opening):ignore()
+    if pcall(core.current) then
+      closing:await()
+    end
   end
 end
 
