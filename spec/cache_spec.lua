@@ -1,6 +1,7 @@
 local expect = require "support.expect"
 local managed = require "support.managed"
 local proc = require "support.proc"
+local luv = require "luv"
 local titan = require "titan"
 
 local function with_worker(fn)
@@ -13,12 +14,33 @@ end
 local function signal()
   local path = os.tmpname()
   os.remove(path)
+  finally(function()
+    os.remove(path)
+    os.remove(path .. ".pid")
+  end)
   return path, function(text)
     local file = assert(io.open(path .. ".new", "w"))
     file:write(text)
     file:close()
     assert(os.rename(path .. ".new", path))
   end
+end
+
+-- The pids of those that have begun to run `slow`, once there are so many.
+local function await_pids(path, count)
+  return proc.await(count .. " to run", function()
+    local pids = {}
+    for pid in (proc.read(path .. ".pid") or ""):gmatch "(%d+)\n" do
+      pids[#pids + 1] = math.tointeger(pid)
+    end
+    return #pids == count and pids
+  end)
+end
+
+local function with_pool(size, fn)
+  return managed(function(pm)
+    fn(pm:create_pool("workers.cached", { name = "cached", size = size }), pm)
+  end)
 end
 
 local function await_runs(worker, name, count)
@@ -82,7 +104,6 @@ describe("a cached method", function()
       assert.equal(results[1], results[i])
     end
     assert.equal(1, worker:runs "slow")
-    os.remove(path)
   end))
 
   it("does not keep an error: those who wait run it, one after the other", with_worker(
@@ -100,7 +121,6 @@ describe("a cached method", function()
       send "well"
       expect.part("well by", worker:slow(path))
       assert.equal(4, worker:runs "slow")
-      os.remove(path)
     end))
 
   it("goes on with the next when the caller of the first gives up", with_worker(function(worker)
@@ -112,7 +132,6 @@ describe("a cached method", function()
     await_runs(worker, "slow", 2)
     send "done"
     expect.part("done", second:await())
-    os.remove(path)
   end))
 
   it("keeps no caller longer than its deadline", with_worker(function(worker)
@@ -124,7 +143,6 @@ describe("a cached method", function()
     send "done"
     expect.part("done", first:await())
     assert.equal(1, worker:runs "slow")
-    os.remove(path)
   end))
 
   it("has the key that key_fn says", with_worker(function(worker)
@@ -156,26 +174,140 @@ describe("a cached method", function()
       assert.equal(1, worker:runs "slow")
       expect.part({ "cached.broken_condition: cache.condition raised: ", "no opinion" },
         expect.error("remote_error", worker.broken_condition, worker).message)
-      os.remove(path)
     end))
 
   it("runs without the cache when more run than it has entries", with_worker(function(worker)
     local path, send = signal()
-    local calls = { worker.async:full(path), worker.async:full(path .. "") }
-    local other, send_other = signal()
-    calls[3] = worker.async:full(other)
+    local calls = { worker.async:full(path), worker.async:full(path), worker.async:full(path, 2) }
     await_runs(worker, "slow", 2)
     send "done"
-    send_other "done"
     titan.all(calls)
     assert.equal(2, worker:runs "slow")
-    os.remove(path)
-    os.remove(other)
   end))
 
   it("refuses arguments that make no key", with_worker(function(worker)
     expect.part("argument 1: a function cannot travel",
       expect.error("validation_failed", worker.of_a_function, worker).message)
+  end))
+end)
+
+describe("a method cached in the manager", function()
+  it("runs once for all workers", with_pool(3, function(pool)
+    local results = {}
+    for i = 1, 12 do
+      results[i] = { pool:shared("a", nil, { b = 1 }) }
+    end
+    for i = 1, 12 do
+      assert.same({ 1, "a", nil, { b = 1 } }, results[i])
+    end
+    assert.equal("b", select(2, pool:shared "b"))
+    for _ = 1, 4 do
+      assert.same({ n = 5, nil, 1, nil, 2, nil }, table.pack(pool:shared_several(1, 2)))
+    end
+  end))
+
+  it("runs once for all that call it at the same time", with_pool(3, function(pool)
+    local path, send = signal()
+    local calls = {}
+    for i = 1, 12 do
+      calls[i] = pool.async:shared_slow(path)
+    end
+    local pids = await_pids(path, 1)
+    send "done"
+    for _, result in ipairs(titan.all(calls)) do
+      assert.equal("done by " .. pids[1], result)
+    end
+    await_pids(path, 1)
+  end))
+
+  it("does not keep an error: those who wait run it, one after the other", with_pool(3,
+    function(pool)
+      local path, send = signal()
+      send "fail"
+      local calls = {}
+      for i = 1, 3 do
+        calls[i] = pool.async:shared_slow(path)
+      end
+      for i = 1, 3 do
+        expect.part("on purpose", expect.error("remote_error", calls[i].await, calls[i]).message)
+      end
+      await_pids(path, 3)
+      send "well"
+      expect.part("well by", pool:shared_slow(path))
+      expect.part("well by", pool:shared_slow(path))
+      await_pids(path, 4)
+    end))
+
+  it("is run by the next when the worker that ran it is killed", with_pool(2, function(pool)
+    local path, send = signal()
+    local first = pool.async:shared_slow(path)
+    local pids = await_pids(path, 1)
+    local second = pool.async:shared_slow(path)
+    proc.await("the other to wait", function()
+      return pool:__metrics().in_flight == 2
+    end)
+    luv.kill(pids[1], "sigkill")
+    expect.error("worker_lost", first.await, first)
+    pids = await_pids(path, 2)
+    assert.not_equal(pids[1], pids[2])
+    send "done"
+    assert.equal("done by " .. pids[2], second:await())
+  end))
+
+  it("is run by the next when the call that ran it is over its time", with_pool(2, function(pool)
+    local path, send = signal()
+    local first = titan.go(function()
+      return pool:with({ timeout = 100 }):shared_slow(path)
+    end)
+    await_pids(path, 1)
+    local second = pool.async:shared_slow(path)
+    expect.error("timeout", first.await, first)
+    local pids = await_pids(path, 2)
+    send "done"
+    assert.equal("done by " .. pids[2], second:await())
+  end))
+
+  it("keeps no caller that waits longer than its deadline", with_pool(2, function(pool)
+    local path, send = signal()
+    local first = pool.async:shared_slow(path)
+    await_pids(path, 1)
+    for _ = 1, 3 do
+      expect.error("timeout", function()
+        pool:with({ timeout = 10 }):shared_slow(path)
+      end)
+    end
+    send "done"
+    expect.part("done by", first:await())
+    expect.part("done by", pool:shared_slow(path))
+    await_pids(path, 1)
+  end))
+
+  it("has its time to live and its entries there", with_pool(1, function(pool)
+    assert.equal(1, (pool:shared_brief()))
+    proc.await("another run", function()
+      return pool:shared_brief() == 2
+    end)
+    for i = 3, 5 do
+      assert.equal(i, (pool:shared_few(i)))
+    end
+    assert.equal(5, (pool:shared_few(5)))
+    assert.equal(6, (pool:shared_few(3)))
+  end))
+
+  it("does not keep what cannot travel", with_pool(1, function(pool)
+    for i = 1, 2 do
+      expect.part("result 1: a function cannot travel",
+        expect.error("validation_failed", pool.shared_untravelling, pool).message)
+      assert.equal(i, pool:runs "untravelling")
+    end
+  end))
+
+  it("is kept apart from the same method of another service", managed(function(pm)
+    local one = pm:spawn("workers.cached", { name = "one" })
+    local two = pm:spawn("workers.cached", { name = "two" })
+    assert.equal(1, (one:shared "a"))
+    assert.equal(2, (one:shared "b"))
+    assert.equal(1, (two:shared "b"))
   end))
 end)
 

@@ -69,6 +69,57 @@ describe("a method with a rate limit", function()
   end))
 end)
 
+describe("a rate limit in the manager", function()
+  local function with_pool(fn)
+    return managed({ restart_policy = { delay = 1, backoff = { initial = 1, max = 5 } } },
+      function(pm)
+        fn(pm:create_pool("workers.limited", { name = "limited", size = 3 }), pm)
+        pm:stop_all(0)
+      end)
+  end
+
+  it("holds for all workers of a pool together", with_pool(function(pool)
+    assert.equal(6, let_through(20, function()
+      pool:shared()
+    end))
+    local err = expect.error("rate_limited", pool.shared, pool)
+    assert.truthy(err.details.retry_after > 90000 and err.details.retry_after <= 100000)
+  end))
+
+  it("holds for calls at the same time, and for each key", with_pool(function(pool)
+    local calls, passed = {}, {}
+    for i = 1, 30 do
+      calls[i] = pool.async:shared_users("user " .. i % 3)
+    end
+    for _, call in ipairs(calls) do
+      local ok, user = pcall(call.await, call)
+      if ok then
+        passed[user] = (passed[user] or 0) + 1
+      end
+    end
+    assert.same({ ["user 0"] = 2, ["user 1"] = 2, ["user 2"] = 2 }, passed)
+  end))
+
+  it("outlives a worker", with_pool(function(pool)
+    assert.equal(6, let_through(6, function()
+      pool:shared()
+    end))
+    expect.error("worker_lost", pool.die, pool)
+    for _ = 1, 6 do
+      expect.error("rate_limited", pool.shared, pool)
+    end
+  end))
+
+  it("is another for another service", managed(function(pm)
+    for _, name in ipairs { "one", "two" } do
+      local worker = pm:spawn("workers.limited", { name = name })
+      assert.equal(6, let_through(8, function()
+        worker:shared()
+      end))
+    end
+  end))
+end)
+
 describe("the options of rate_limit", function()
   it("are checked", function()
     assert.equal("c.methods.m.rate_limit.rps: required; expected a number of calls a second above "

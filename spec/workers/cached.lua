@@ -39,8 +39,12 @@ function cached.several(_, ...)
   return nil, ran "several", nil, select("#", ...), nil
 end
 
+-- Says beside the path who runs it.
 function cached.slow(_, path)
   ran "slow"
+  local file = assert(io.open(path .. ".pid", "a"))
+  file:write(luv.os_getpid(), "\n")
+  file:close()
   return wait_for(path) .. " by " .. luv.os_getpid()
 end
 

@@ -1,4 +1,5 @@
 -- Methods that let no more through than their limit.
+local luv = require "luv"
 local titan = require "titan"
 
 local ran = 0
@@ -26,6 +27,9 @@ local methods = {
   fixed = { rate_limit = { rps = 1.5, strategy = "fixed_window", store = "memory" }, run },
   indirectly = function(self, value)
     return self:alone(value)
+  end,
+  die = function()
+    luv.kill(luv.os_getpid(), "sigkill")
   end,
   broken_key = { rate_limit = { rps = 1, key_fn = function() end }, run },
   shared = { rate_limit = { rps = 0.01, burst = 6 }, run },
