@@ -39,7 +39,11 @@ end
 
 local function with_pool(size, fn)
   return managed(function(pm)
-    fn(pm:create_pool("workers.cached", { name = "cached", size = size }), pm)
+    local ok, err = pcall(fn, pm:create_pool("workers.cached", { name = "cached", size = size }))
+    pm:stop_all(0)
+    if not ok then
+      error(err, 0)
+    end
   end)
 end
 
@@ -244,7 +248,7 @@ describe("a method cached in the manager", function()
     local pids = await_pids(path, 1)
     local second = pool.async:shared_slow(path)
     proc.await("the other to wait", function()
-      return pool:__metrics().in_flight == 2
+      return pool:metrics().in_flight == 2
     end)
     luv.kill(pids[1], "sigkill")
     expect.error("worker_lost", first.await, first)
@@ -309,6 +313,39 @@ describe("a method cached in the manager", function()
     assert.equal(2, (one:shared "b"))
     assert.equal(1, (two:shared "b"))
   end))
+end)
+
+describe("a method cached in a file", function()
+  local function with_file(path, fn)
+    titan.run(function()
+      local pm = titan.manager {
+        logs = { format = "none" }, store = { kind = "sqlite", path = path },
+      }
+      fn(pm:create_pool("workers.cached", { name = "cached", size = 2 }))
+      pm:stop_all(0)
+    end)
+  end
+
+  it("is kept over the end of its manager", function()
+    local path = os.tmpname()
+    os.remove(path)
+    finally(function()
+      for _, suffix in ipairs { "", "-wal", "-shm" } do
+        os.remove(path .. suffix)
+      end
+    end)
+    with_file(path, function(pool)
+      for _ = 1, 4 do
+        assert.same({ 1, "a", nil, { b = 1 } }, { pool:durable("a", nil, { b = 1 }) })
+      end
+    end)
+    with_file(path, function(pool)
+      assert.same({ 1, "a", nil, { b = 1 } }, { pool:durable("a", nil, { b = 1 }) })
+      assert.equal(0, pool:runs "plain")
+      assert.equal(0, pool:runs "plain")
+      assert.equal("b", select(2, pool:durable "b"))
+    end)
+  end)
 end)
 
 describe("the options of cache", function()

@@ -73,8 +73,11 @@ describe("a rate limit in the manager", function()
   local function with_pool(fn)
     return managed({ restart_policy = { delay = 1, backoff = { initial = 1, max = 5 } } },
       function(pm)
-        fn(pm:create_pool("workers.limited", { name = "limited", size = 3 }), pm)
+        local ok, err = pcall(fn, pm:create_pool("workers.limited", { name = "limited", size = 3 }))
         pm:stop_all(0)
+        if not ok then
+          error(err, 0)
+        end
       end)
   end
 
@@ -138,6 +141,9 @@ describe("the options of rate_limit", function()
     })
     expect.part("c.methods.m.rate_limit.store: the redis store is not built", refusal {
       rps = 1, store = "redis",
+    })
+    expect.part("c.methods.m.rate_limit.store: durable limits are not built", refusal {
+      rps = 1, store = "sqlite",
     })
     assert.equal('c.methods.m.rate_limit.rsp: unknown key; did you mean "rps"?',
       refusal { rsp = 1 })

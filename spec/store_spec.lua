@@ -249,6 +249,23 @@ describe("a claim", function()
     assert.same({ "behind mine" }, log)
   end))
 
+  it("that was passed on twice at once is not taken from whom it went to", in_a_run(function()
+    local store, log = timed(), {}
+    store:claim("k", nil, "a", 1)
+    local lost = claimer(store, "lost", log, { owner = "gone", token = 1 })
+    local next_one = claimer(store, "next", log, { owner = "b", token = 1, hold = true })
+    local last = claimer(store, "last", log, { owner = "c", token = 1 })
+    store:abandon("k", nil, "a", 1)
+    store:abandon_all "gone"
+    lost:cancel()
+    settle_down()
+    assert.same({ "next mine" }, log)
+    store:abandon("k", nil, "b", 1)
+    last:await()
+    assert.same({ "next mine", "last mine" }, log)
+    next_one:cancel()
+  end))
+
   it("of an owner that is gone goes to the next that is not", in_a_run(function()
     local store, log = timed(), {}
     store:claim("k", nil, "gone", 1)

@@ -14,12 +14,14 @@ local store = {}
 
 --- What a schema says of the option `store`.
 ---@param default "memory"|"manager"|"sqlite"
+---@param never_durable? string what it is that is not kept in a file: "durable limits"
 ---@return titan.Schema
-function store.schema(default)
+function store.schema(default, never_durable)
   return {
-    kind = "enum", values = { "memory", "manager", "sqlite" }, default = default,
-    pending_values = { redis = "the redis store" },
-    doc = "where it is kept: in each worker, in the manager for all, or in a file as well",
+    kind = "enum", default = default,
+    values = { "memory", "manager", not never_durable and "sqlite" or nil },
+    pending_values = { redis = "the redis store", sqlite = never_durable },
+    doc = "where it is kept: in each worker, in the manager for all, or in a file",
   }
 end
 

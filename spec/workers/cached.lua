@@ -43,9 +43,9 @@ end
 function cached.slow(_, path)
   ran "slow"
   local file = assert(io.open(path .. ".pid", "a"))
-  file:write(luv.os_getpid(), "\n")
+  file:write(string.format("%d\n", luv.os_getpid()))
   file:close()
-  return wait_for(path) .. " by " .. luv.os_getpid()
+  return string.format("%s by %d", wait_for(path), luv.os_getpid())
 end
 
 function cached.wanted(_, value)

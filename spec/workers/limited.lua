@@ -34,7 +34,6 @@ local methods = {
   broken_key = { rate_limit = { rps = 1, key_fn = function() end }, run },
   shared = { rate_limit = { rps = 0.01, burst = 6 }, run },
   shared_users = { rate_limit = { rps = 0.01, burst = 2, key_fn = by_user }, run },
-  durable = { rate_limit = { rps = 0.01, burst = 2, store = "sqlite" }, run },
 }
 
 return titan.process { name = "limited", all_methods_public = true, methods = methods }

@@ -3,8 +3,8 @@
 --
 -- The error's `details.retry_after` says after how many ms the next call would be let through.
 -- With the store "manager" the limit holds for all processes of the service together, with
--- "memory" for each of them; what was used is not durable, so "sqlite" is as "manager". With
--- `key_fn` there is a limit for each key: for each user, for each address.
+-- "memory" for each of them. With `key_fn` there is a limit for each key: for each user, for each
+-- address.
 
 local errors = require "titan.errors"
 local keys = require "titan.store.keys"
@@ -12,7 +12,7 @@ local store = require "titan.store"
 
 ---@class titan.RateLimitOptions: titan.Limiter
 ---@field key_fn? fun(...): string|number
----@field store "memory"|"manager"|"sqlite"
+---@field store "memory"|"manager"
 
 ---@type table<string, titan.Schema>
 local fields = {
@@ -35,7 +35,7 @@ local fields = {
     default = "token_bucket", doc = "see titan.store.limits",
   },
   key_fn = { kind = "function", doc = "(...) -> what has a limit of its own" },
-  store = store.schema "manager",
+  store = store.schema("manager", "durable limits"),
 }
 
 -- The key when there is no key_fn. The store's space is the method's own.

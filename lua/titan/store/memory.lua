@@ -28,6 +28,7 @@ local memory = {}
 ---@class titan.StoreClaim
 ---@field owner any who has it: whatever abandon_all is called with
 ---@field token any tells two claims of one owner apart
+---@field heir? titan.StoreWaiter who it was passed to last
 ---@field first? titan.StoreWaiter
 ---@field last? titan.StoreWaiter
 
@@ -190,6 +191,7 @@ end
 ---@param claim titan.StoreClaim
 local function pass_on(self, key, claim)
   local heir = claim.first
+  claim.heir = heir
   if heir then
     claim.owner, claim.token = heir.owner, heir.token
     tell(heir, "mine")
@@ -206,7 +208,7 @@ local Waiter = {}
 function Waiter.__close(waiter)
   if not waiter.outcome then
     dequeue(waiter.claim, waiter)
-  elseif waiter.outcome == "mine" and not waiter.told then
+  elseif waiter.outcome == "mine" and not waiter.told and waiter.claim.heir == waiter then
     pass_on(waiter.store, waiter.key, waiter.claim)
   end
 end
