@@ -22,6 +22,7 @@ local titan = {
   all = tasks.all,
   race = tasks.race,
   timeout = tasks.timeout,
+  context = tasks.context,
   service = worker.service,
   is_error = errors.is,
   workflow = class.not_built "workflow",
