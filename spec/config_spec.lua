@@ -52,7 +52,7 @@ local defaults = {
   },
   logs = { format = "auto" },
   limits = { frame = 67108864, nesting = 64, outstanding = 65536 },
-  store = "memory",
+  store = { kind = "memory", path = "titan.db", busy_timeout = 5000 },
 }
 
 describe("config.check", function()
@@ -123,6 +123,9 @@ describe("config.check", function()
     { "limits.frame", "1KB", 1024 }, { "limits.frame", "1GB", 1073741824 },
     { "limits.nesting", 1 }, { "limits.nesting", 200 },
     { "limits.outstanding", 1 }, { "limits.outstanding", 65536 },
+    { "store", "sqlite", { kind = "sqlite", path = "titan.db", busy_timeout = 5000 } },
+    { "store", { kind = "sqlite", path = "/var/lib/a.db", busy_timeout = "1s" },
+      { kind = "sqlite", path = "/var/lib/a.db", busy_timeout = 1000 } },
   }
   for _, case in ipairs(applied) do
     it("takes " .. case[1] .. " = " .. tostring(case[2]), function()
@@ -140,9 +143,10 @@ describe("config.check", function()
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "transport", "websocket",
       "the websocket transport is" .. NOT_BUILT .. '; what works is "unix"' },
-    { "store", "manager", "the manager store is" .. NOT_BUILT .. '; what works is "memory"' },
-    { "store", "sqlite", "the sqlite store is" .. NOT_BUILT .. '; what works is "memory"' },
-    { "store", "redis", "the redis store is" .. NOT_BUILT .. '; what works is "memory"' },
+    { "store", "manager",
+      "the manager store is" .. NOT_BUILT .. '; what works is "memory" or "sqlite"' },
+    { "store", "redis",
+      "the redis store is" .. NOT_BUILT .. '; what works is "memory" or "sqlite"' },
     { "host", "0.0.0.0", "the tcp transport is" },
     { "tls", {}, "the tcp transport is" },
     { "resources.max_memory", "256MB", "resource limits are" },
@@ -177,6 +181,9 @@ describe("config.check", function()
     { "isolation", 1, 'expected "process", given number 1' },
     { "transport", "unxi", 'unknown value "unxi"; did you mean "unix"?' },
     { "store", "memroy", 'unknown value "memroy"; did you mean "memory"?' },
+    { "store", 5, 'expected "memory" or "sqlite" or a table, given number 5' },
+    { "store.path", "", 'expected a non-empty string without NUL, given string ""' },
+    { "store.pth", "x", 'unknown key; did you mean "path"?' },
     { "preload", "a", 'expected a list, given string "a"' },
     { "resources", 5, "expected a table, given number 5" },
     { "resources.timeout", 0,

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "wire/mp_read.h"
@@ -18,6 +19,7 @@ struct encoder {
     size_t size_max;
     size_t from; /* where it begins in the buffer */
     struct failure *why;
+    struct buf *entries;                /* NULL: maps as they come; else sorted, with its help */
     char path[160];                     /* to the value that cannot travel, built from its end */
     bool path_full;                     /* its beginning is missing */
     unsigned path_steps;                /* the path ends after so many, where a cycle closes */
@@ -106,10 +108,17 @@ static int encode_string(struct encoder *e, int index)
 
 static int encode_number(struct encoder *e, int index)
 {
-    bool ok = lua_isinteger(e->L, index) ? mp_write_int(e->b, (int64_t)lua_tointeger(e->L, index))
-                                         : mp_write_double(e->b, (double)lua_tonumber(e->L, index));
+    double d;
 
-    return ok ? TITAN_OK : out_of_memory(e);
+    if (lua_isinteger(e->L, index)) {
+        return mp_write_int(e->b, (int64_t)lua_tointeger(e->L, index)) ? TITAN_OK
+                                                                       : out_of_memory(e);
+    }
+    d = (double)lua_tonumber(e->L, index);
+    if (e->entries != NULL && isnan(d)) {
+        d = NAN; /* of which there are many */
+    }
+    return mp_write_double(e->b, d) ? TITAN_OK : out_of_memory(e);
 }
 
 static bool is_open(const struct encoder *e, const void *table, unsigned depth)
@@ -199,6 +208,83 @@ static int encode_key(struct encoder *e, int index)
     }
 }
 
+/* Of a map that is to be sorted: where a key with its value begins, from the front of the buffer,
+ * and how long they are. */
+struct entry {
+    size_t at, key_len, len;
+};
+
+/* No encoded key is the beginning of another, so the shorter length decides nothing. */
+static int compare_entries(const void *left, const void *right, void *ctx)
+{
+    const struct entry *a = left;
+    const struct entry *b = right;
+    const uint8_t *bytes = ctx;
+
+    return memcmp(bytes + a->at, bytes + b->at, a->key_len < b->key_len ? a->key_len : b->key_len);
+}
+
+/* Brings the last `n` entries into the order of their keys' bytes, and forgets them. */
+static int sort_entries(struct encoder *e, uint32_t n)
+{
+    size_t left = buf_len(e->entries) - n * sizeof(struct entry);
+    struct entry *entries = (struct entry *)(void *)(buf_front(e->entries) + left);
+    size_t from = n > 0 ? entries[0].at : 0;
+    size_t len = n > 0 ? buf_len(e->b) - from : 0;
+    uint8_t *at;
+
+    if (n > 1) {
+        at = buf_room(e->b, len);
+        if (at == NULL) {
+            return out_of_memory(e);
+        }
+        memcpy(at, buf_front(e->b) + from, len);
+        qsort_r(entries, n, sizeof *entries, compare_entries, buf_front(e->b));
+        at = buf_front(e->b) + from;
+        for (uint32_t i = 0; i < n; i++) {
+            memcpy(at, buf_front(e->b) + entries[i].at + len, entries[i].len);
+            at += entries[i].len;
+        }
+    }
+    buf_truncate(e->entries, left);
+    return TITAN_OK;
+}
+
+static int begin_entry(struct encoder *e)
+{
+    struct entry entry = {.at = buf_len(e->b)};
+
+    return buf_append(e->entries, &entry, sizeof entry) ? TITAN_OK : out_of_memory(e);
+}
+
+/* The last one: those of the maps inside are gone by then. Growing may have moved it. */
+static struct entry *entry_begun(struct encoder *e)
+{
+    return (struct entry *)(void *)(buf_front(e->entries) + buf_len(e->entries)) - 1;
+}
+
+static int encode_entry(struct encoder *e, int key, unsigned depth)
+{
+    int code;
+
+    if (e->entries == NULL) {
+        code = encode_key(e, key);
+        return code == TITAN_OK ? encode_value(e, key + 1, depth + 1) : code;
+    }
+    code = begin_entry(e);
+    if (code == TITAN_OK) {
+        code = encode_key(e, key);
+    }
+    if (code == TITAN_OK) {
+        entry_begun(e)->key_len = buf_len(e->b) - entry_begun(e)->at;
+        code = encode_value(e, key + 1, depth + 1);
+    }
+    if (code == TITAN_OK) {
+        entry_begun(e)->len = buf_len(e->b) - entry_begun(e)->at;
+    }
+    return code;
+}
+
 static int encode_map(struct encoder *e, int table, uint32_t n, unsigned depth)
 {
     if (!mp_write_map(e->b, n)) {
@@ -207,11 +293,8 @@ static int encode_map(struct encoder *e, int table, uint32_t n, unsigned depth)
     lua_pushnil(e->L);
     while (lua_next(e->L, table)) {
         int value = lua_gettop(e->L);
-        int code = encode_key(e, value - 1);
+        int code = encode_entry(e, value - 1, depth);
 
-        if (code == TITAN_OK) {
-            code = encode_value(e, value, depth + 1);
-        }
         if (code < 0) {
             prepend_key(e, value - 1, depth);
             lua_settop(e->L, value - 2);
@@ -219,7 +302,7 @@ static int encode_map(struct encoder *e, int table, uint32_t n, unsigned depth)
         }
         lua_settop(e->L, value - 1);
     }
-    return TITAN_OK;
+    return e->entries != NULL ? sort_entries(e, n) : TITAN_OK;
 }
 
 static int encode_table(struct encoder *e, int index, unsigned depth)
@@ -291,9 +374,29 @@ static inline void encoder_init(struct encoder *e, lua_State *L, const struct wi
     e->size_max = limits->frame;
     e->from = buf_len(b);
     e->why = why;
+    e->entries = NULL;
     e->path[0] = '\0';
     e->path_full = false;
     e->path_steps = UINT_MAX;
+}
+
+static int encode_list(struct encoder *e, int first, int count, const char *what)
+{
+    if (!mp_write_array(e->b, (uint32_t)count)) {
+        return out_of_memory(e);
+    }
+    for (int i = 0; i < count; i++) {
+        int code = encode_value(e, first + i, 0);
+
+        if (code < 0) {
+            char name[64];
+
+            snprintf(name, sizeof name, "%s %d", what, i + 1);
+            name_path(e, name);
+            return code;
+        }
+    }
+    return TITAN_OK;
 }
 
 int value_encode_list(lua_State *L, int first, int count, const char *what,
@@ -302,21 +405,21 @@ int value_encode_list(lua_State *L, int first, int count, const char *what,
     struct encoder e;
 
     encoder_init(&e, L, limits, b, why);
-    if (!mp_write_array(b, (uint32_t)count)) {
-        return out_of_memory(&e);
-    }
-    for (int i = 0; i < count; i++) {
-        int code = encode_value(&e, first + i, 0);
+    return encode_list(&e, first, count, what);
+}
 
-        if (code < 0) {
-            char name[64];
+int value_encode_canonical(lua_State *L, int first, int count, const char *what,
+                           const struct wire_limits *limits, struct buf *b, struct failure *why)
+{
+    struct buf entries = {0};
+    struct encoder e;
+    int code;
 
-            snprintf(name, sizeof name, "%s %d", what, i + 1);
-            name_path(&e, name);
-            return code;
-        }
-    }
-    return TITAN_OK;
+    encoder_init(&e, L, limits, b, why);
+    e.entries = &entries;
+    code = encode_list(&e, first, count, what);
+    buf_free(&entries);
+    return code;
 }
 
 int value_encode(lua_State *L, int index, const struct wire_limits *limits, struct buf *b,

@@ -21,6 +21,14 @@
 int value_encode_list(lua_State *L, int first, int count, const char *what,
                       const struct wire_limits *limits, struct buf *b, struct failure *why);
 
+/*
+ * The same, in the one form that all lists with the same content have: the entries of a map are in
+ * the order of their keys' bytes, and there is one NaN. 1 and 1.0, 0.0 and -0.0 stay apart. It
+ * decodes like any other.
+ */
+int value_encode_canonical(lua_State *L, int first, int count, const char *what,
+                           const struct wire_limits *limits, struct buf *b, struct failure *why);
+
 /* Appends the one value at `index`. */
 int value_encode(lua_State *L, int index, const struct wire_limits *limits, struct buf *b,
                  struct failure *why);

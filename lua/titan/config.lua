@@ -10,6 +10,7 @@ local health = require "titan.config.health"
 local restarts = require "titan.config.restarts"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
+local store = require "titan.config.store"
 
 local config = {}
 
@@ -33,13 +34,7 @@ local manager_fields = {
     kind = "list", of = shared.path_schema "a module name or a file path", default = {},
     doc = "modules that are loaded once, before any worker is forked",
   },
-  store = {
-    kind = "enum", values = { "memory" }, default = "memory",
-    pending_values = {
-      manager = "the manager store", sqlite = "the sqlite store", redis = "the redis store",
-    },
-    doc = "where state that outlives a call is kept",
-  },
+  store = store.complete,
 }
 
 manager_fields.restart_policy = restarts.complete
@@ -153,7 +148,7 @@ local spawn_schema = { kind = "table", fields = spawn_fields }
 ---@field advanced titan.AdvancedConfig
 ---@field logs { format: "auto"|"text"|"json"|"none" }
 ---@field limits { frame: integer, nesting: integer, outstanding: integer }
----@field store "memory"
+---@field store titan.StoreConfig
 
 ---@class titan.AdvancedConfig
 ---@field graceful_shutdown_timeout integer ms

@@ -10,6 +10,7 @@ local metrics = require "titan.manager.metrics"
 local pooling = require "titan.manager.pooling"
 local run = require "titan.run"
 local serving = require "titan.manager.serving"
+local shared_stores = require "titan.store.shared"
 local starting = require "titan.manager.starting"
 local stopping = require "titan.manager.stopping"
 local supervising = require "titan.manager.supervising"
@@ -27,6 +28,7 @@ local manager = {}
 ---@field package supervisors table<titan.Supervisor, true> all that there are, weakly
 ---@field package running table<table, titan.Future> root supervisors and pools that are not stopped
 ---@field package pools table<string, titan.Pool> by name, until they are destroyed
+---@field package stores titan.SharedStores
 ---@field package closed? boolean
 local Manager = {}
 Manager.__index = Manager
@@ -94,6 +96,7 @@ function manager.new(options)
   local self = setmetatable({
     config = checked, services = {}, class_names = {}, stopping = 0, events = events.new(),
     supervisors = setmetatable({}, { __mode = "k" }), running = {}, pools = {},
+    stores = shared_stores.new(checked.store),
   }, Manager)
   local boot = { path = package.path, cpath = package.cpath, preload = preloads(checked.preload) }
   self.handle = core.manager_open(boot, checked.limits, checked.logs.format,
@@ -208,6 +211,7 @@ function Manager:close()
     self:_health_waited(service)
     service.finish(true, {})
   end
+  self.stores:close()
 end
 
 -- Events -----------------------------------------------------------------------------------

@@ -147,12 +147,14 @@ end
 -- It comes again: whoever has its proxy keeps it.
 function heard.down(self, service)
   local info = core.process_info(service.process)
+  self.stores:abandon_all(service)
   service.told_life = info.restart_count
   tell_end(self, service, info)
 end
 
 function heard.ended(self, service)
   local info = core.process_info(service.process)
+  self.stores:abandon_all(service)
   if service.told_life ~= info.restart_count then
     tell_end(self, service, info)
   end

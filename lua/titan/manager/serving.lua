@@ -5,6 +5,7 @@
 -- longer waits, or lives no more. What it returns or raises is the answer.
 
 local errors = require "titan.errors"
+local shared_stores = require "titan.store.shared"
 
 local serving = {}
 
@@ -12,7 +13,9 @@ local serving = {}
 --- the process that asks
 
 ---@type table<string, table<string, titan.OwnMethod>> by the service, then by the method
-local services <const> = {}
+local services <const> = {
+  [":store"] = shared_stores.service,
+}
 
 --- Called by the core.
 ---@param manager titan.Manager
