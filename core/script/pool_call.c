@@ -169,7 +169,7 @@ static int pooled_call(lua_State *L)
     call_check_self(L);
     t = task_current(L);
     c = &t->pooled;
-    if (!scope_limit_ms(&t->scope, reactor_now_ms(sp->pool.manager->reactor),
+    if (!scope_limit_ms(&t->scope, reactor_now_ms(runtime_reactor(t->runtime)),
                         (uint32_t)lua_tointeger(L, lua_upvalueindex(CALL_TIMEOUT)),
                         &c->timeout_ms)) {
         fail(&why, TITAN_E_TIMEOUT, "no time is left of the call that this one is part of");
