@@ -32,7 +32,9 @@ local facts <const> = { "public", "on_shutdown", "child", "health_check", "descr
 -- What is put around it, from the outermost to the innermost: a call passes them in this order and
 -- its answer comes back the other way.
 local outer <const> = {}
-local inner <const> = { "idempotent" }
+local inner <const> = {
+  "fallback", "idempotent", "retry", "circuit_breaker", "bulkhead", "timeout",
+}
 
 ---@param names string[]
 ---@param list { name: string, annotation: titan.Annotation }[]
@@ -68,12 +70,7 @@ all.pending = {
   metric = "custom metrics",
   validate = "argument schemas",
   cache = "caching",
-  circuit_breaker = "circuit breakers",
   rate_limit = "rate limits",
-  retry = "retries",
-  timeout = "timeouts of methods",
-  bulkhead = "bulkheads",
-  fallback = "fallbacks",
 }
 
 return all
