@@ -8,39 +8,24 @@
 #include "script/core.h"
 #include "script/core_manager.h"
 
-#define BREAKER_TYPE "titan.core.breaker"
-
-static struct breaker *check_breaker(lua_State *L)
-{
-    return luaL_checkudata(L, 1, BREAKER_TYPE);
-}
+/* The upvalues of a breaker's functions. */
+#define BREAKER lua_upvalueindex(1)
+#define FAILED lua_upvalueindex(2)
 
 static uint64_t clock_ms(void)
 {
     return now_ns() / 1000000u;
 }
 
-/* breaker_new{failure_threshold=, timeout=, half_open_requests=} -> a closed one */
-static int breaker_new(lua_State *L)
-{
-    struct breaker_policy policy;
-
-    luaL_checktype(L, 1, LUA_TTABLE);
-    policy.failure_threshold = core_field_uint(L, 1, "failure_threshold");
-    policy.timeout_ms = core_field_uint(L, 1, "timeout");
-    policy.half_open_requests = core_field_uint(L, 1, "half_open_requests");
-    breaker_init(lua_newuserdatauv(L, sizeof(struct breaker), 0), &policy);
-    luaL_setmetatable(L, BREAKER_TYPE);
-    return 1;
-}
-
-/* breaker:take() -> a ticket, to be given back exactly once; or nil, and in how many ms to ask
- * again: nil for as soon as a probe has ended. All calls of one stay in a state have the same
- * ticket, and no two stays do. */
+/* take() -> a ticket, to be given back exactly once; or nil, and in how many ms to ask again: nil
+ * for as soon as a probe has ended. All calls of one stay in a state have the same ticket, and no
+ * two stays do. */
 static int take(lua_State *L)
 {
+    struct breaker *b = lua_touserdata(L, BREAKER);
+    uint64_t now_ms = b->state == BREAKER_OPEN ? clock_ms() : 0; /* the others have no time */
     uint32_t retry_in_ms;
-    uint64_t ticket = breaker_ask(check_breaker(L), clock_ms(), &retry_in_ms);
+    uint64_t ticket = breaker_ask(b, now_ms, &retry_in_ms);
 
     if (ticket != 0) {
         lua_pushinteger(L, (lua_Integer)ticket);
@@ -54,15 +39,15 @@ static int take(lua_State *L)
     return 2;
 }
 
-/* breaker:give_back(ticket, went_well): true, false, or nil for what says nothing */
+/* give_back(ticket, went_well): true, false, or nil for what says nothing */
 static int give_back(lua_State *L)
 {
-    struct breaker *b = check_breaker(L);
-    uint64_t ticket = (uint64_t)luaL_checkinteger(L, 2);
+    struct breaker *b = lua_touserdata(L, BREAKER);
+    uint64_t ticket = (uint64_t)luaL_checkinteger(L, 1);
 
-    if (lua_isnoneornil(L, 3)) {
+    if (lua_isnoneornil(L, 2)) {
         breaker_abandon(b, ticket);
-    } else if (lua_toboolean(L, 3)) {
+    } else if (lua_toboolean(L, 2)) {
         breaker_success(b, ticket, clock_ms());
     } else {
         breaker_failure(b, ticket, clock_ms());
@@ -70,11 +55,55 @@ static int give_back(lua_State *L)
     return 0;
 }
 
-/* breaker:state() -> "closed", "open" or "half_open" */
-static int state(lua_State *L)
+static int has_failed(lua_State *L, int status, lua_KContext ctx)
 {
-    lua_pushstring(L, breaker_state_name(breaker_state(check_breaker(L), clock_ms())));
-    return 1;
+    (void)L;
+    (void)status;
+    (void)ctx;
+    return 0;
+}
+
+/* close({ticket}, err): gives it back for a call that went well, and leaves it to failed(ticket,
+ * err) for one that raised. */
+static int close_stay(lua_State *L)
+{
+    uint64_t ticket;
+
+    lua_settop(L, 2);
+    lua_rawgeti(L, 1, 1);
+    if (lua_isnil(L, 2)) {
+        ticket = (uint64_t)lua_tointeger(L, 3);
+        breaker_success(lua_touserdata(L, BREAKER), ticket, 0); /* which has no time, either */
+        return 0;
+    }
+    lua_pushvalue(L, FAILED);
+    lua_replace(L, 1);
+    lua_insert(L, 2);
+    lua_callk(L, 2, 0, 0, has_failed);
+    return 0;
+}
+
+/* breaker_new({failure_threshold=, timeout=, half_open_requests=}, failed) -> take, give_back,
+ * close, of one that is closed. `close` is a __close for {ticket}. */
+static int breaker_new(lua_State *L)
+{
+    struct breaker_policy policy;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_settop(L, 2);
+    policy.failure_threshold = core_field_uint(L, 1, "failure_threshold");
+    policy.timeout_ms = core_field_uint(L, 1, "timeout");
+    policy.half_open_requests = core_field_uint(L, 1, "half_open_requests");
+    breaker_init(lua_newuserdatauv(L, sizeof(struct breaker), 0), &policy);
+    lua_pushvalue(L, 3);
+    lua_pushcclosure(L, take, 1);
+    lua_pushvalue(L, 3);
+    lua_pushcclosure(L, give_back, 1);
+    lua_pushvalue(L, 3);
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, close_stay, 2);
+    return 3;
 }
 
 /* backoff_ms({delay=, backoff=}, before) -> how long to wait when `before` waits went before this
@@ -92,21 +121,11 @@ static int backoff_ms(lua_State *L)
 
 void core_add_resilience(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"take", take},
-        {"give_back", give_back},
-        {"state", state},
-        {NULL, NULL},
-    };
     static const luaL_Reg functions[] = {
         {"breaker_new", breaker_new},
         {"backoff_ms", backoff_ms},
         {NULL, NULL},
     };
 
-    luaL_newmetatable(L, BREAKER_TYPE);
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
 }

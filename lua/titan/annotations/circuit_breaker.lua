@@ -63,33 +63,28 @@ return {
   },
   wrap = function(inner, value, place)
     local where = place.class .. "." .. place.method
-    local breaker = core.breaker_new(value)
-    local take, give_back = breaker.take, breaker.give_back
     local fallback, is_failure = value.fallback, value.is_failure
     local what = where .. ": circuit_breaker.is_failure"
-    local ended = {
-      __close = function(stay, raised)
-        if raised == nil then
-          return give_back(breaker, stay.ticket, true)
-        end
-        local asked, went_well = pcall(verdict, raised, is_failure, what)
-        if not asked then
-          give_back(breaker, stay.ticket, nil)
-          error(went_well, 0)
-        end
-        give_back(breaker, stay.ticket, went_well)
-      end,
-    }
+    local take, give_back, close
+    take, give_back, close = core.breaker_new(value, function(ticket, raised)
+      local asked, went_well = pcall(verdict, raised, is_failure, what)
+      if not asked then
+        give_back(ticket, nil)
+        error(went_well, 0)
+      end
+      give_back(ticket, went_well)
+    end)
     -- All calls of one stay in a state have the same ticket: one table for all of them.
-    local stay = setmetatable({ ticket = 0 }, ended)
+    local ended = { __close = close }
+    local stay = setmetatable({ 0 }, ended)
     return function(self, ...)
-      local ticket, retry_after = take(breaker)
+      local ticket, retry_after = take()
       if not ticket and fallback then
         return fallback(self, refusal(where, retry_after), ...)
       elseif not ticket then
         error(refusal(where, retry_after), 0)
-      elseif ticket ~= stay.ticket then
-        stay = setmetatable({ ticket = ticket }, ended)
+      elseif ticket ~= stay[1] then
+        stay = setmetatable({ ticket }, ended)
       end
       local _ <close> = stay
       return inner(self, ...)

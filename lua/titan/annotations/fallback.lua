@@ -99,16 +99,16 @@ return {
         rule.codes[code] = true
       end
     end
-    local call, results = caught.call, caught.results
+    local handler, counted, results = caught.handler, caught.counted, caught.results
     return function(self, ...)
-      local ok, n, kept = call(inner, self, ...)
+      local ok, n, kept = counted(xpcall(inner, handler, self, ...))
       if ok then
         return results(n, kept)
       elseif not applies(rule, kept) then
         error(kept, 0)
       end
       local err = caught.seen(kept)
-      return concluded(rule, err, kept, caught.protected(rule.fn, self, err, ...))
+      return concluded(rule, err, kept, xpcall(rule.fn, handler, self, err, ...))
     end
   end,
 }

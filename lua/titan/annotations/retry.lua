@@ -108,14 +108,14 @@ return {
   wrap = function(inner, value, place)
     local rule = layers.merged(defaults, value)
     local what = string.format("%s.%s: retry.retry_if", place.class, place.method)
-    local call, results = caught.call, caught.results
+    local handler, counted, results = caught.handler, caught.counted, caught.results
     return function(self, ...)
-      local ok, n, kept = call(inner, self, ...)
+      local ok, n, kept = counted(xpcall(inner, handler, self, ...))
       local attempt = 1
       while not ok do
         pause(rule, what, attempt, kept)
         attempt = attempt + 1
-        ok, n, kept = call(inner, self, ...)
+        ok, n, kept = counted(xpcall(inner, handler, self, ...))
       end
       return results(n, kept)
     end

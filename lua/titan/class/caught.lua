@@ -10,44 +10,29 @@ local tasks = require "titan.tasks"
 
 local caught = {}
 
+--- The message handler: `xpcall(fn, caught.handler, ...)`.
 ---@param err any
 ---@return any
-local function handler(err)
+function caught.handler(err)
   if err == nil then
     return remote_error.pack(err) -- __close metamethods take nil for no error
   end
   return tasks.trace(err)
 end
 
+--- What xpcall returned, as so many values: for who still needs its own arguments and so cannot
+--- hand the results on as they come. Of two and more a table is made, of fewer none.
+---@param ok boolean
+---@param ... any
 ---@return boolean ok
 ---@return integer n
----@return any kept
-local function counted(ok, ...)
+---@return any kept for `results`; the error when it failed
+function caught.counted(ok, ...)
   local n = select("#", ...)
   if n < 2 then
     return ok, n, (...)
   end
   return ok, n, { ... }
-end
-
---- pcall, but for the traceback.
----@param fn fun(...): ...
----@param ... any
----@return boolean ok
----@return any ... the results, or the error
-function caught.protected(fn, ...)
-  return xpcall(fn, handler, ...)
-end
-
---- The same for who still needs the arguments. Of two results and more a table is made, of fewer
---- none.
----@param fn fun(...): ...
----@param ... any
----@return boolean ok
----@return integer n
----@return any kept for `results`; the error when it failed
-function caught.call(fn, ...)
-  return counted(xpcall(fn, handler, ...))
 end
 
 --- The results of a call that went well.
