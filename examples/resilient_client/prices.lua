@@ -20,11 +20,11 @@ return titan.process {
           return err.code ~= "overloaded"
         end,
       },
-      -- What fails four times in a row is left alone, and nobody has to wait for it.
-      circuit_breaker = { failure_threshold = 4, timeout = 200 },
+      -- What fails three times in a row is left alone, and nobody has to wait for it.
+      circuit_breaker = { failure_threshold = 3, timeout = 300 },
       -- A rush is not passed on.
       bulkhead = { max_concurrent = 2, max_queue = 2 },
-      timeout = 50,
+      timeout = 100,
       function(self, amount, currency)
         local rate = titan.service "rates":of(currency)
         self.known[currency] = rate

@@ -17,7 +17,7 @@ return titan.process {
       elseif self.mood == "shaky" and self.asked % 3 ~= 0 then
         error "the line was cut"
       end
-      titan.sleep(20)
+      titan.sleep(5)
       return #currency / 2
     end,
   },
