@@ -220,8 +220,8 @@ describe("a wrong method", function()
 
   it("has something besides the function in its array part", function()
     refuses(with_methods { m = { nothing, nothing } }, "images.methods.m[2]: every annotation is "
-      .. "named by a string, not by a number; allowed: bulkhead, child, circuit_breaker, description, "
-      .. "fallback, health_check, idempotent, on_shutdown, public, retry and timeout")
+      .. "named by a string, not by a number; allowed: bulkhead, child, circuit_breaker, "
+      .. "description, fallback, health_check, idempotent, on_shutdown, public, retry and timeout")
   end)
 
   it("has an annotation of the wrong type", function()

@@ -34,7 +34,8 @@ describe("the example", function()
     titan.run(function()
       local said = run_example("examples/resilient_client/app.lua")
       expect.part({ "is well", "today's rate", "is shaky", "10 EUR are 15.00: today's rate",
-        "does not answer", "yesterday's rate, since timeout", "yesterday's rate, since circuit_open",
+        "does not answer", "yesterday's rate, since timeout",
+        "yesterday's rate, since circuit_open",
         "is found out", "yesterday's rate, since circuit_open", "today's rate", "today's rate",
         "4 got today's rate", "4 got yesterday's rate, since overloaded" }, said)
     end)

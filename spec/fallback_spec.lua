@@ -60,8 +60,8 @@ describe("fallback", function()
   it("that raises says what it was called for", resilient(function(worker)
     worker:plan("text", "timeout")
     local err = expect.error("remote_error", worker.caught_badly, worker)
-    expect.part({ ": worse\n(raised by the fallback of resilient.caught_badly, which was called for "
-      .. "remote_error: ", "it broke)" }, err.message)
+    expect.part({ ": worse\n(raised by the fallback of resilient.caught_badly, which was called "
+      .. "for remote_error: ", "it broke)" }, err.message)
     assert.equal("remote_error", err.details.cause.code)
     expect.part("it broke", err.details.cause.message)
     expect.part("workers/resilient.lua:", err.traceback)
