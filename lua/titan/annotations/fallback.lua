@@ -100,6 +100,7 @@ return {
       end
     end
     local handler, counted, results = caught.handler, caught.counted, caught.results
+    local xpcall = xpcall
     return function(self, ...)
       local ok, n, kept = counted(xpcall(inner, handler, self, ...))
       if ok then

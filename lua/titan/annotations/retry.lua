@@ -109,6 +109,7 @@ return {
     local rule = layers.merged(defaults, value)
     local what = string.format("%s.%s: retry.retry_if", place.class, place.method)
     local handler, counted, results = caught.handler, caught.counted, caught.results
+    local xpcall = xpcall
     return function(self, ...)
       local ok, n, kept = counted(xpcall(inner, handler, self, ...))
       local attempt = 1

@@ -8,6 +8,8 @@ local errors = require "titan.errors"
 local remote_error = require "titan.remote_error"
 local tasks = require "titan.tasks"
 
+local select = select -- of every call
+
 local caught = {}
 
 --- The message handler: `xpcall(fn, caught.handler, ...)`.
