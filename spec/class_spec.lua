@@ -1,3 +1,4 @@
+local annotations = require "titan.annotations.all"
 local class = require "titan.class"
 local errors = require "titan.errors"
 local text = require "titan.text"
@@ -5,6 +6,15 @@ local text = require "titan.text"
 local NOT_BUILT = " not built in this version (titan " .. text.version .. ") yet"
 
 local function nothing() end
+
+local function allowed_annotations()
+  local names = {}
+  for _, entry in ipairs(annotations.list()) do
+    names[#names + 1] = entry.name
+  end
+  table.sort(names)
+  return text.enumerated(names, "and")
+end
 
 ---@return titan.Error
 local function refusal(declaration)
@@ -213,14 +223,12 @@ describe("a wrong method", function()
     refuses(with_methods { m = { circut_breaker = {}, nothing } },
       'images.methods.m.circut_breaker: unknown annotation; did you mean "circuit_breaker"?')
     refuses(with_methods { m = { preposterous = {}, nothing } },
-      "images.methods.m.preposterous: unknown annotation; allowed: "
-      .. "cache, child, description, health_check, idempotent, on_shutdown, public and rate_limit")
+      "images.methods.m.preposterous: unknown annotation; allowed: " .. allowed_annotations())
   end)
 
   it("has something besides the function in its array part", function()
     refuses(with_methods { m = { nothing, nothing } }, "images.methods.m[2]: every annotation is "
-      .. "named by a string, not by a number; allowed: cache, child, description, "
-      .. "health_check, idempotent, on_shutdown, public and rate_limit")
+      .. "named by a string, not by a number; allowed: " .. allowed_annotations())
   end)
 
   it("has an annotation of the wrong type", function()
@@ -232,17 +240,10 @@ describe("a wrong method", function()
       "images.methods.m.description: expected a string, given number 5")
   end)
 
-  local pending = {
-    stage = "workflows are", compensate = "workflows are",
-    stream = "streams are", trace = "tracing is",
-    metric = "custom metrics are", validate = "argument schemas are",
-    circuit_breaker = "circuit breakers are",
-    retry = "retries are",
-    timeout = "timeouts of methods are", bulkhead = "bulkheads are", fallback = "fallbacks are",
-  }
-  for annotation, subject in pairs(pending) do
+  for annotation, feature in pairs(annotations.pending) do
+    local subject = text.not_built(feature)
     it("has the annotation " .. annotation .. ", which is not built yet", function()
-      local why = ": " .. subject .. NOT_BUILT .. "; leave the key out"
+      local why = ": " .. subject .. "; leave the key out"
       for _, value in ipairs { true, false, {} } do
         refuses(with_methods { m = { [annotation] = value, nothing } },
           "images.methods.m." .. annotation .. why)

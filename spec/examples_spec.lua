@@ -29,4 +29,15 @@ describe("the example", function()
         "dispatch    supervisor running", "tills       pool       running", ", 0 lost" }, said)
     end)
   end)
+
+  it("resilient_client always has an answer", function()
+    titan.run(function()
+      local said = run_example("examples/resilient_client/app.lua")
+      expect.part({ "is well", "today's rate", "is shaky", "10 EUR are 15.00: today's rate",
+        "does not answer", "yesterday's rate, since timeout",
+        "yesterday's rate, since circuit_open",
+        "is found out", "yesterday's rate, since circuit_open", "today's rate", "today's rate",
+        "4 got today's rate", "4 got yesterday's rate, since overloaded" }, said)
+    end)
+  end)
 end)

@@ -34,10 +34,10 @@
 #ifndef TITAN_MANAGER_POOL_H
 #define TITAN_MANAGER_POOL_H
 
+#include "base/breaker.h"
 #include "base/map.h"
 #include "manager/autoscale.h"
 #include "manager/balance.h"
-#include "manager/breaker.h"
 #include "manager/manager.h"
 #include "worker/histogram.h"
 

@@ -63,17 +63,22 @@ static double backoff_ms(const struct restart_policy *policy, size_t nth)
     return ms < policy->max_ms ? ms : policy->max_ms;
 }
 
+int64_t restart_wait_ms(const struct restart_policy *policy, size_t before, struct random *random)
+{
+    double ms = before == 0 ? policy->delay_ms : backoff_ms(policy, before);
+
+    ms *= 1 + policy->jitter * (2 * random_unit(random) - 1);
+    return (int64_t)(ms + 0.5);
+}
+
 int64_t restart_decide(const struct restart_policy *policy, struct restart_history *h,
                        uint64_t now_ms, struct random *random)
 {
     size_t before = restart_count(policy, h, now_ms);
-    double ms;
 
     if (!policy->enabled || before >= policy->max_restarts) {
         return RESTART_NEVER;
     }
     note(h, now_ms);
-    ms = before == 0 ? policy->delay_ms : backoff_ms(policy, before);
-    ms *= 1 + policy->jitter * (2 * random_unit(random) - 1);
-    return (int64_t)(ms + 0.5);
+    return restart_wait_ms(policy, before, random);
 }

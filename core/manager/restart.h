@@ -44,6 +44,10 @@ void restart_history_free(struct restart_history *h);
 size_t restart_count(const struct restart_policy *policy, struct restart_history *h,
                      uint64_t now_ms);
 
+/* How long to wait, in ms, after as many as `before` others in a row; max_restarts does not count
+ * here. */
+int64_t restart_wait_ms(const struct restart_policy *policy, size_t before, struct random *random);
+
 /* It crashed now: how long to wait, in ms, and the restart is noted; or RESTART_NEVER. */
 int64_t restart_decide(const struct restart_policy *policy, struct restart_history *h,
                        uint64_t now_ms, struct random *random);

@@ -291,16 +291,13 @@ bool core_field_flag(lua_State *L, int table, const char *name)
     return v;
 }
 
-struct restart_policy core_check_policy(lua_State *L, int index)
+struct restart_policy core_check_waits(lua_State *L, int index)
 {
     static const char *const backoffs[] = {"exponential", "linear", "fixed", NULL};
     struct restart_policy policy = {.enabled = false};
     int backoff;
 
     luaL_checktype(L, index, LUA_TTABLE);
-    policy.enabled = core_field_flag(L, index, "enabled");
-    policy.max_restarts = core_field_uint(L, index, "max_restarts");
-    policy.window_ms = core_field_uint(L, index, "window");
     policy.delay_ms = core_field_uint(L, index, "delay");
     lua_getfield(L, index, "backoff");
     backoff = lua_gettop(L);
@@ -312,6 +309,16 @@ struct restart_policy core_check_policy(lua_State *L, int index)
     lua_getfield(L, backoff, "type");
     policy.backoff = (enum backoff)luaL_checkoption(L, -1, NULL, backoffs);
     lua_pop(L, 2);
+    return policy;
+}
+
+struct restart_policy core_check_policy(lua_State *L, int index)
+{
+    struct restart_policy policy = core_check_waits(L, index);
+
+    policy.enabled = core_field_flag(L, index, "enabled");
+    policy.max_restarts = core_field_uint(L, index, "max_restarts");
+    policy.window_ms = core_field_uint(L, index, "window");
     return policy;
 }
 

@@ -47,6 +47,9 @@ bool core_field_flag(lua_State *L, int table, const char *name);
 /* The restart_policy of the config, complete and checked, in the table at `index`. */
 struct restart_policy core_check_policy(lua_State *L, int index);
 
+/* Its delay and backoff alone. */
+struct restart_policy core_check_waits(lua_State *L, int index);
+
 /* What Titan tells its own processes is not for the limits of the config to refuse. */
 int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why);
 

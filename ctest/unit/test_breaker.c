@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "manager/breaker.h"
+#include "base/breaker.h"
 
 static const struct breaker_policy policy = {
     .failure_threshold = 3,

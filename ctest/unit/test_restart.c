@@ -74,6 +74,18 @@ static void the_window_slides(void **state)
     restart_history_free(&h);
 }
 
+static void a_wait_alone_knows_no_end_of_them(void **state)
+{
+    struct restart_policy p = policy(BACKOFF_LINEAR);
+    struct random r = {1};
+
+    (void)state;
+    p.enabled = false;
+    assert_int_equal(restart_wait_ms(&p, 0, &r), 50);
+    assert_int_equal(restart_wait_ms(&p, 2, &r), 2000);
+    assert_int_equal(restart_wait_ms(&p, 1000, &r), 3500);
+}
+
 static void a_refusal_is_not_counted(void **state)
 {
     struct restart_policy p = policy(BACKOFF_FIXED);
@@ -137,6 +149,7 @@ int main(void)
         cmocka_unit_test(fixed_stays),
         cmocka_unit_test(disabled_is_never),
         cmocka_unit_test(the_window_slides),
+        cmocka_unit_test(a_wait_alone_knows_no_end_of_them),
         cmocka_unit_test(a_refusal_is_not_counted),
         cmocka_unit_test(jitter_spreads_a_herd),
         cmocka_unit_test(thousands_of_restarts_are_counted_exactly),

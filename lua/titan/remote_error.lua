@@ -2,6 +2,7 @@
 
 local core = require "titan.core"
 local errors = require "titan.errors"
+local tasks = require "titan.tasks"
 
 local remote_error = {}
 
@@ -34,12 +35,11 @@ local function message_of(err)
   return ok and type(message) == "string" and message or "the method raised a table (see details)"
 end
 
---- What travels of an error that a method raised: a message handler, so that the
---- traceback shows where it was raised. Never raises.
+--- What travels of an error that a method raised. Never raises.
 ---@param err any
+---@param traceback? string where it was raised
 ---@return table
-function remote_error.pack(err)
-  local traceback = debug.traceback(nil, 2)
+function remote_error.of(err, traceback)
   if errors.is(err) then
     return packed {
       code = err.code, message = err.message, details = travelling(err.details),
@@ -57,6 +57,14 @@ function remote_error.pack(err)
     text = "the method raised a value: " .. (shown and text or "one that cannot be shown")
   end
   return packed { code = "remote_error", message = text, traceback = traceback }
+end
+
+--- The same as a message handler, so that the traceback shows where it was raised: the first time,
+--- if it was caught with tasks.trace and raised again.
+---@param err any
+---@return table
+function remote_error.pack(err)
+  return remote_error.of(err, tasks.take_trace(err) or debug.traceback(nil, 2))
 end
 
 -- The other side is not trusted to send what pack makes.

@@ -52,22 +52,32 @@ local Guard = { __gc = report_unasked }
 -- to-be-closed variables see what the message handler returns.
 local traces = setmetatable({}, { __mode = "k" })
 
---- A message handler that notes where the error was raised, and lets it be.
+--- The traceback that is noted of this error in this coroutine.
+---@param err any
+---@return string?
+function tasks.noted_trace(err)
+  local trace = traces[coroutine.running()]
+  return trace and rawequal(trace.error, err) and trace.text or nil
+end
+
+--- A message handler that notes where the error was raised, and lets it be. One that was caught
+--- so and is raised again was raised where it was first.
 ---@param err any
 ---@return any err
 function tasks.trace(err)
-  traces[coroutine.running()] = { error = err, text = debug.traceback(nil, 2) }
+  if not tasks.noted_trace(err) then
+    traces[coroutine.running()] = { error = err, text = debug.traceback(nil, 2) }
+  end
   return err
 end
 
---- The traceback that was noted of this error in this coroutine.
+--- The same, and nothing is noted any more.
 ---@param err any
 ---@return string?
 function tasks.take_trace(err)
-  local co = coroutine.running()
-  local trace = traces[co]
-  traces[co] = nil
-  return trace and rawequal(trace.error, err) and trace.text or nil
+  local trace = tasks.noted_trace(err)
+  traces[coroutine.running()] = nil
+  return trace
 end
 
 ---@param future titan.Future

@@ -41,4 +41,12 @@ function expect.part(parts, text)
   end
 end
 
+--- The traceback of an error whose message begins with its place must have that place.
+---@param err titan.Error
+function expect.origin(err)
+  local place = err.message:match "^[^\n]-:%d+: "
+  assert.truthy(place, "no place in: " .. err.message)
+  expect.part(place, err.traceback)
+end
+
 return expect

@@ -32,7 +32,9 @@ local facts <const> = { "public", "on_shutdown", "child", "health_check", "descr
 -- What is put around it, from the outermost to the innermost: a call passes them in this order and
 -- its answer comes back the other way.
 local outer <const> = {}
-local inner <const> = { "cache", "idempotent", "rate_limit" }
+local inner <const> = {
+  "fallback", "cache", "idempotent", "rate_limit", "retry", "circuit_breaker", "bulkhead", "timeout",
+}
 
 ---@param names string[]
 ---@param list { name: string, annotation: titan.Annotation }[]
@@ -67,11 +69,6 @@ all.pending = {
   trace = "tracing",
   metric = "custom metrics",
   validate = "argument schemas",
-  circuit_breaker = "circuit breakers",
-  retry = "retries",
-  timeout = "timeouts of methods",
-  bulkhead = "bulkheads",
-  fallback = "fallbacks",
 }
 
 return all

@@ -1,5 +1,6 @@
 --- The options of `pm:create_pool`: every key, its meaning and its default.
 
+local breaker = require "titan.config.breaker"
 local core = require "titan.core"
 local health = require "titan.config.health"
 local layers = require "titan.config.layers"
@@ -32,15 +33,6 @@ local auto_scale_fields = {
   cooldown = { kind = "duration", default = 30000,
     doc = "how long the pool is larger than needed before it shrinks by one" },
   growth_cooldown = { kind = "duration", doc = "between two growths; 5s, or cooldown if shorter" },
-}
-
----@type table<string, titan.Schema>
-local breaker_fields = {
-  failure_threshold = { kind = "integer", min = 1, max = 1000000, default = 5,
-    doc = "failures in a row (worker_lost, timeout, protocol_error) that open it" },
-  timeout = { kind = "duration", min = 1, default = 30000, doc = "how long it stays open" },
-  half_open_requests = { kind = "integer", min = 1, max = 65536, default = 1,
-    doc = "calls let through after that; as many successes close it" },
 }
 
 ---@type table<string, titan.Schema>
@@ -88,7 +80,8 @@ local fields = {
     doc = "how often every worker is asked how it is; health_check.interval in short" },
   health_check = health.partial,
   auto_scale = { kind = "table", optional = true, fields = auto_scale_fields },
-  circuit_breaker = { kind = "table", optional = true, fields = breaker_fields },
+  circuit_breaker = { kind = "table", optional = true, fields = breaker,
+    doc = "a failure is worker_lost, timeout or protocol_error" },
   spawn_options = { kind = "any", type = "table", default = {}, allowed = "the options of spawn",
     doc = "of every worker" },
   spawn_options_factory = { kind = "function",

@@ -1,4 +1,4 @@
-#include "manager/breaker.h"
+#include "base/breaker.h"
 
 #include <stdbool.h>
 

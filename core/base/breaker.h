@@ -14,8 +14,8 @@
  *  - no more than half_open_requests probes are under way at any time;
  *  - the clock may stand or jump: one that goes back counts as one that stands.
  */
-#ifndef TITAN_MANAGER_BREAKER_H
-#define TITAN_MANAGER_BREAKER_H
+#ifndef TITAN_BASE_BREAKER_H
+#define TITAN_BASE_BREAKER_H
 
 #include <stdint.h>
 
