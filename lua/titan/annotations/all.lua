@@ -32,7 +32,7 @@ local facts <const> = { "public", "on_shutdown", "child", "health_check", "descr
 -- What is put around it, from the outermost to the innermost: a call passes them in this order and
 -- its answer comes back the other way.
 local outer <const> = { "metric" }
-local inner <const> = { "idempotent" }
+local inner <const> = { "validate", "idempotent" }
 
 ---@param names string[]
 ---@param list { name: string, annotation: titan.Annotation }[]
@@ -65,7 +65,6 @@ all.pending = {
   compensate = "workflows",
   stream = "streams",
   trace = "tracing",
-  validate = "argument schemas",
   cache = "caching",
   circuit_breaker = "circuit breakers",
   rate_limit = "rate limits",
