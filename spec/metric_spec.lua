@@ -119,7 +119,8 @@ describe("the labels of metric", function()
   end))
 
   it("are made short and printable", metered(function(worker, pm)
-    for _, id in ipairs { ("x"):rep(63) .. "é" .. "y", "a\27\0b\nc", "\xFF", 0 / 0, 5, 0.5, true } do
+    local long = ("x"):rep(63) .. "é" .. "y"
+    for _, id in ipairs { long, "a\27\0b\nc", "\xFF", 0 / 0, 5, 0.5, true } do
       worker:many(id)
       worker:many(id)
     end
@@ -235,8 +236,8 @@ describe("a metric that is refused", function()
   it("counts nothing", function()
     assert.equal("c.methods.m.metric: nothing is counted or measured; give the name of a counter, "
       .. "of a histogram, or both", refused {})
-    assert.equal("c.methods.m.metric: expected the name of a counter, or a table, given boolean true",
-      refused(true))
+    assert.equal("c.methods.m.metric: expected the name of a counter, or a table, given boolean "
+      .. "true", refused(true))
     assert.equal('c.methods.m.metric.counters: unknown key; did you mean "counter"?',
       refused { counters = "a" })
     assert.equal("c.methods.m.metric.histogram: expected a string, given number 1",

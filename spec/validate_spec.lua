@@ -160,11 +160,13 @@ describe("a schema of tables", function()
     table_driven {
       { image, 5, "v: expected table, got 5" },
       { image, { width = 1 }, "v.height: expected integer in 1..10000, got nil" },
-      { image, { width = "wide", height = 1 }, 'v.width: expected integer in 1..10000, got "wide"' },
+      { image, { width = "wide", height = 1 },
+        'v.width: expected integer in 1..10000, got "wide"' },
       { image, { widht = 1, height = 1 }, 'v.widht: unknown field; did you mean "width"?' },
       { image, { width = 1, height = 1, preposterous = 1 },
         "v.preposterous: unknown field; there are height, name and width" },
-      { image, { width = 1, height = 1, 7 }, "v[1]: unknown field; there are height, name and width" },
+      { image, { width = 1, height = 1, 7 },
+        "v[1]: unknown field; there are height, name and width" },
       { { fields = {} }, { a = 1 }, "v.a: unknown field; there is none" },
       { { fields = { "integer", "string" } }, { 1, 2 }, "v[2]: expected string, got 2" },
       { { fields = { "integer" } }, { 1, 2 }, "v[2]: unknown field; there are 1" },
@@ -175,8 +177,10 @@ describe("a schema of tables", function()
   end)
 
   it("is read without metamethods", function()
-    local liar = setmetatable({}, { __index = function() return 1 end, __len = function() return 5 end,
-      __pairs = function() error "looked" end })
+    local function lie()
+      return 5
+    end
+    local liar = setmetatable({}, { __index = lie, __len = lie, __pairs = error })
     fits({ list = "string" }, liar)
     assert.equal("v.a: expected integer, got nil", wrong({ fields = { a = "integer" } }, liar))
   end)
@@ -370,7 +374,8 @@ describe("a schema that is refused", function()
   end)
 
   it("is no list of schemas", function()
-    assert.equal('@.args.rset: unknown key; did you mean "rest"?', refused { args = { rset = "any" } })
+    assert.equal('@.args.rset: unknown key; did you mean "rest"?',
+      refused { args = { rset = "any" } })
     expect.part("@.args[2]: missing; a list of schemas has no holes",
       refused { args = { "any", nil, "any" } })
     expect.part("@.args[3]: unknown key; a list", refused { args = { [3] = "any" } })
@@ -397,7 +402,8 @@ describe("a schema that is refused", function()
   end)
 
   it("has keys that do not exist, or go with another form", function()
-    assert.equal('@.mim: unknown key; did you mean "min"?', of_argument { type = "integer", mim = 1 })
+    assert.equal('@.mim: unknown key; did you mean "min"?',
+      of_argument { type = "integer", mim = 1 })
     assert.equal('@.field: unknown key; did you mean "fields"?',
       (of_argument { fields = {}, field = 1 }))
     expect.part("@.pattern: unknown key", of_argument { list = "any", pattern = "x" })
@@ -420,8 +426,10 @@ describe("a schema that is refused", function()
       of_argument { type = "string", min_len = 2, max_len = 1 })
     assert.equal("@.min_len: min_len (2) is above max_len (1)",
       of_argument { list = "any", min_len = 2, max_len = 1 })
-    expect.part('@.min: expected a number, given string "1"', of_argument { type = "integer", min = "1" })
-    expect.part("@.min: expected a number, given number", of_argument { type = "number", min = NAN })
+    expect.part('@.min: expected a number, given string "1"',
+      of_argument { type = "integer", min = "1" })
+    expect.part("@.min: expected a number, given number",
+      of_argument { type = "number", min = NAN })
     expect.part("@.min_len: expected an integer of at least 0, given number -1",
       of_argument { type = "string", min_len = -1 })
     expect.part("@.check: expected a function", of_argument { check = 1 })
@@ -461,8 +469,9 @@ describe("a schema that is refused", function()
     expect.part('@.list: unknown type "x"', of_argument { list = "x" })
     expect.part('@.map.list.keys: unknown type "x"',
       of_argument { map = { list = { map = "any", keys = "x" } } })
+    local inside = { fields = { ["b c"] = { type = "number", min = 2, max = 1 } } }
     expect.part('@.fields.a.fields["b c"].min: min (2) is above max (1)',
-      of_argument { fields = { a = { fields = { ["b c"] = { type = "number", min = 2, max = 1 } } } } })
+      of_argument { fields = { a = inside } })
     expect.part("@.fields[true]: a field's name is a string or an integer, not a boolean",
       of_argument { fields = { [true] = "any" } })
   end)

@@ -1,6 +1,7 @@
 /* What lua/titan/metric/ needs inside a worker to count and measure, as Lua functions. */
 #include <lauxlib.h>
 
+#include "base/clock.h"
 #include "script/core.h"
 #include "script/guest.h"
 
@@ -58,10 +59,10 @@ static int core_series_add(lua_State *L)
 }
 
 /* The time in ns; none is below zero, and none is longer than a histogram takes. */
-static uint64_t check_ns(lua_State *L, int arg)
+static uint64_t ns_of(double ms)
 {
     const double longest = (double)((uint64_t)1 << HISTOGRAM_TOP_BITS);
-    double ns = luaL_checknumber(L, arg) * 1e6;
+    double ns = ms * 1e6;
 
     return ns > 0 ? (uint64_t)(ns < longest ? ns : longest) : 0;
 }
@@ -71,7 +72,22 @@ static int core_series_record(lua_State *L)
 {
     struct status_page *page = check_page(L);
 
-    series_record(&page->series, check_slot(L, 1, page), check_ns(L, 2));
+    series_record(&page->series, check_slot(L, 1, page), ns_of(luaL_checknumber(L, 2)));
+    return 0;
+}
+
+/* series_took(slot, started_ms, counter or nil): records the time since then, and counts one more
+ */
+static int core_series_took(lua_State *L)
+{
+    struct status_page *page = check_page(L);
+    uint32_t slot = check_slot(L, 1, page);
+    double ms = (double)now_ns() / 1e6 - luaL_checknumber(L, 2);
+
+    if (!lua_isnoneornil(L, 3)) {
+        series_add(&page->series, check_slot(L, 3, page), 1);
+    }
+    series_record(&page->series, slot, ns_of(ms));
     return 0;
 }
 
@@ -81,6 +97,7 @@ void core_add_series(lua_State *L)
         {"series", core_series},
         {"series_add", core_series_add},
         {"series_record", core_series_record},
+        {"series_took", core_series_took},
         {NULL, NULL},
     };
 

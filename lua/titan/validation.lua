@@ -21,9 +21,9 @@
 -- only what math.type calls one (3.0 is none), "number" every number, NaN only without bounds.
 -- Nothing is converted, filled in or changed, and tables are read without their metamethods.
 --
--- This is not titan.schema: that one walks over data, once, to make a complete and converted copy of
--- a config; this one is called for each call, so what there is to decide is decided beforehand, and
--- a value that fits costs no memory. The form of a schema itself is what titan.schema checks.
+-- This is not titan.schema: that one walks over data, once, to make a complete and converted copy
+-- of a config; this one is called for each call, so what there is to decide is decided beforehand,
+-- and a value that fits costs no memory. The form of a schema itself is what titan.schema checks.
 
 local containers = require "titan.validation.containers"
 local problems = require "titan.schema.problem"
@@ -129,7 +129,8 @@ end
 local function refuse_empty(path, checked)
   if not checked.type and not checked.one_of and not checked.check then
     local words = "type, one_of, list, map, fields, any_of or check"
-    schema.refuse(path, "the schema does not say what a value is; give it " .. words, checked, words)
+    schema.refuse(path, "the schema does not say what a value is; give it " .. words, checked,
+      words)
   end
 end
 
@@ -171,8 +172,8 @@ local function compile(written, path, open)
   return check, description
 end
 
---- The function that checks a value by a schema. Raises `invalid_config`, with the path, for what is
---- no schema.
+--- The function that checks a value by a schema. Raises `invalid_config`, with the path, for what
+--- is no schema.
 ---@param written any
 ---@param path string of the schema
 ---@return titan.Check

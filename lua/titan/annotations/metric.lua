@@ -166,8 +166,8 @@ local function plain(value, who)
   if value == nil or value == "" then
     return ABSENT
   elseif kind ~= "string" and kind ~= "number" and kind ~= "boolean" then
-    errors.raise("remote_error", string.format("%s returned a %s; it must return a string, a number, "
-      .. "a boolean or nil", who, kind))
+    errors.raise("remote_error", string.format("%s returned a %s; it must return a string, a "
+      .. "number, a boolean or nil", who, kind))
   elseif value ~= value then
     return "nan" -- which is no key as a number
   end
@@ -237,8 +237,8 @@ local function finder(value, list, who)
   end
 end
 
-local add <const>, record <const>, monotonic_ms <const> =
-  core.series_add, core.series_record, core.monotonic_ms
+local add <const>, took <const>, monotonic_ms <const> =
+  core.series_add, core.series_took, core.monotonic_ms
 
 ---@param counter integer
 ---@param inner titan.MethodFn
@@ -259,10 +259,7 @@ end
 local function measured(node, inner)
   local counter <const>, histogram <const> = node.counter, node.histogram
   local function noted(started, ...)
-    record(histogram, monotonic_ms() - started)
-    if counter then
-      add(counter)
-    end
+    took(histogram, started, counter)
     return ...
   end
   return function(...)
@@ -276,10 +273,9 @@ end
 ---@return titan.MethodFn
 local function noted_by_arguments(find, inner)
   local function noted(node, started, ...)
-    if node.histogram then
-      record(node.histogram, monotonic_ms() - started)
-    end
-    if node.counter then
+    if started then
+      took(node.histogram, started, node.counter)
+    else
       add(node.counter)
     end
     return ...

@@ -4,7 +4,7 @@
 -- hung is read like any other, and notices nothing.
 
 local core = require "titan.core"
-local key = require "titan.metric.key"
+local series_key = require "titan.metric.key"
 
 ---@class titan.Latency of calls that ended, in ms from the request's arrival in the worker to
 --- its answer; off by less than an eighth, longer than 73 minutes counts as 73 minutes
@@ -60,7 +60,7 @@ end
 local function read_series(process)
   local series, slots = {}, {}
   for _, one in ipairs(core.process_series(process) or {}) do
-    one.name, one.labels = key.parse(one.key)
+    one.name, one.labels = series_key.parse(one.key)
     if one.name then
       series[#series + 1] = one
       if one.kind == "histogram" then

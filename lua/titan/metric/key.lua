@@ -53,7 +53,9 @@ end
 ---@param value string
 ---@return string
 function key.clean(value)
-  if not utf8.len(value) then
+  if #value <= key.MAX_VALUE and not value:find "[^\x20-\x7E]" then
+    return value
+  elseif not utf8.len(value) then
     value = value:gsub("[\x80-\xFF]", "?")
   end
   if #value > key.MAX_VALUE then
@@ -70,7 +72,10 @@ local escapes <const> = { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n" }
 ---@param value string clean
 ---@return string such as `region="eu"`
 function key.label(label, value)
-  return label .. '="' .. value:gsub('[\\"\n]', escapes) .. '"'
+  if value:find '[\\"\n]' then
+    value = value:gsub('[\\"\n]', escapes)
+  end
+  return label .. '="' .. value .. '"'
 end
 
 ---@param name string

@@ -35,11 +35,12 @@ function slots.declare(kind, name, path)
   local exported = key.exported(name)
   local other = metrics[exported]
   if other and other.kind ~= kind then
-    errors.raise("invalid_config", string.format('%s: "%s" is the name of a %s already; one name is '
-      .. "one kind of metric, use another one", path, other.name, other.kind))
+    errors.raise("invalid_config", string.format('%s: "%s" is the name of a %s already; one name '
+      .. "is one kind of metric, use another one", path, other.name, other.kind))
   elseif other and other.name ~= name then
-    errors.raise("invalid_config", string.format('%s: "%s" and "%s" are the same name where metrics '
-      .. 'are collected ("%s"); write one of them everywhere', path, name, other.name, exported))
+    errors.raise("invalid_config", string.format('%s: "%s" and "%s" are the same name where '
+      .. 'metrics are collected ("%s"); write one of them everywhere', path, name, other.name,
+      exported))
   elseif not other and metric_count == MAX_METRICS then
     errors.raise("invalid_config", string.format("%s: a process has at most %d metrics of its own",
       path, MAX_METRICS))

@@ -8,7 +8,10 @@ local schema = require "titan.schema"
 local sorted = require "titan.sorted"
 local text = require "titan.text"
 
----@type table<string, fun(checked: table, path: string, compile: titan.Compile): titan.Check, string>
+---@alias titan.ValidationMaker
+---| fun(checked: table, path: string, compile: titan.Compile): titan.Check, string
+
+---@type table<string, titan.ValidationMaker>
 local containers = {}
 
 local type <const>, next <const>, rawget <const>, rawlen <const> = type, next, rawget, rawlen
@@ -31,22 +34,22 @@ function containers.list(checked, path, compile)
       return "", description, value
     end
     local len, count = rawlen(value), 0
-    for key in next, value do
-      if math_type(key) ~= "integer" or key < 1 or key > len then
+    if len < min or len > max then
+      return "", description, len
+    end
+    for key, inside in next, value do
+      count = count + 1
+      -- They come in their order, but for those of a table that was not made as a list.
+      if key ~= count and (math_type(key) ~= "integer" or key < 1 or key > len) then
         return step(key), "no such key", nil, "a list has no such key, and no holes"
       end
-      count = count + 1
+      local at, expected, given, why, fault = item(inside)
+      if at then
+        return step(key) .. at, expected, given, why, fault
+      end
     end
     if count ~= len then
       return "", "list without holes", value
-    elseif len < min or len > max then
-      return "", description, len
-    end
-    for index = 1, len do
-      local at, expected, given, why, fault = item(rawget(value, index))
-      if at then
-        return "[" .. index .. "]" .. at, expected, given, why, fault
-      end
     end
   end, description
 end

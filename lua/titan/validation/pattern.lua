@@ -1,5 +1,5 @@
---- Whether a Lua pattern is one. Lua itself finds out only where a string makes it read so far, which
---- may be in the call of a method and not where the schema is written.
+--- Whether a Lua pattern is one. Lua itself finds out only where a string makes it read so far,
+--- which may be in the call of a method and not where the schema is written.
 --
 -- The grammar is that of the manual, 6.4.1.
 

@@ -34,7 +34,8 @@ local constraints <const> = { "min", "max", "min_len", "max_len", "pattern", "on
 function scalars.bounds(min, max, unit)
   local behind = unit and " " .. unit or ""
   if min and max then
-    return (unit and " of " or " in ") .. min .. (min == max and unit and "" or ".." .. max) .. behind
+    local upper = min == max and unit and "" or ".." .. max
+    return (unit and " of " or " in ") .. min .. upper .. behind
   elseif min then
     return " of at least " .. min .. behind
   elseif max then
@@ -51,8 +52,8 @@ end
 function scalars.check_bounds(checked, path, low, high)
   local min, max = checked[low], checked[high]
   if min and max and min > max then
-    schema.refuse(path .. "." .. low, string.format("%s (%s) is above %s (%s)", low, min, high, max),
-      min, "at most " .. max)
+    local why = string.format("%s (%s) is above %s (%s)", low, min, high, max)
+    schema.refuse(path .. "." .. low, why, min, "at most " .. max)
   end
 end
 
@@ -65,8 +66,8 @@ local function parse(name, path)
   if not keys_of[plain or ""] then
     local help = problems.suggestion(plain or name, type_names)
       or "there are " .. text.enumerated(type_names, "and")
-    schema.refuse(path, string.format("unknown type %s; %s", text.quoted(plain or name), help), name,
-      text.enumerated(type_names, "or"))
+    local why = string.format("unknown type %s; %s", text.quoted(plain or name), help)
+    schema.refuse(path, why, name, text.enumerated(type_names, "or"))
   end
   return plain, mark == "?"
 end
@@ -167,8 +168,8 @@ local function choice(checked, path, inner)
       schema.refuse(inside, "expected a string, a number or a boolean, given " .. text.given(value),
         value, "a string, a number or a boolean")
     elseif inner and inner(value) then
-      schema.refuse(inside, string.format("no %s, given %s", checked.type, text.given(value)), value,
-        checked.type)
+      local why = string.format("no %s, given %s", checked.type, text.given(value))
+      schema.refuse(inside, why, value, checked.type)
     end
     set[value] = true
     words[key] = text.literal(value)
@@ -176,7 +177,8 @@ local function choice(checked, path, inner)
   if len == 0 then
     schema.refuse(path .. ".one_of", "nothing fits an empty one_of", checked.one_of, "some values")
   end
-  local description = len > MAX_SHOWN and "one of " .. len .. " values" or text.enumerated(words, "or")
+  local description = len > MAX_SHOWN and "one of " .. len .. " values"
+    or text.enumerated(words, "or")
   return function(value)
     -- 1.0 finds 1 in the set, so the type has its own say.
     if value == nil or not set[value] or inner and inner(value) then

@@ -7,8 +7,9 @@ local values = {}
 local select <const> = select
 
 --- Called for a value that does not fit; raises.
+--- The index of the value, then what titan.Check returned.
 ---@alias titan.Misfit
----| fun(index: integer, at: string, expected: string?, given: any, why: string?, fault: titan.Fault?)
+---| fun(i: integer, at: string, expected: string?, given: any, why: string?, fault: titan.Fault?)
 
 ---@param rest titan.Check
 ---@param from integer
