@@ -3,6 +3,7 @@ local expect = require "support.expect"
 local key = require "titan.metric.key"
 local managed = require "support.managed"
 local restarts = require "support.restarts"
+local slots = require "titan.metric.slots"
 local titan = require "titan"
 
 -- A test with a worker of spec/workers/metered.lua.
@@ -203,14 +204,27 @@ describe("what metric counted", function()
     local before = #pm:get_metrics("w1").series
     for _, text in ipairs { "1st", "a b", "a{", "a{}", "a{b}", 'a{b="c}', 'a{b="c"', 'a{b="c",}',
       'a{b="c"}d', 'a{b="\\', 'a,b="c"}', "a\nb", "\27[2J", 'a{b="\7"}', "{" } do
-      worker:forge("counter", text)
-      worker:forge("histogram", text)
+      worker:add(text)
+      worker:record(text, 1)
     end
     assert.equal(before, #pm:get_metrics("w1").series)
-    worker:forge("counter", 'forged{b="c\\n",a="}"}')
+    worker:add('forged{b="c\\n",a="}"}', 7)
     assert.equal(7, pm:get_metrics("w1").counters.forged)
-    expect.error("remote_error", worker.forge, worker, "counter", ("x"):rep(240))
-    expect.error("remote_error", worker.forge, worker, "gauge", "x")
+  end))
+
+  it("is made of counters that only grow and of times of any length", metered(function(worker, pm)
+    worker:add("a", 40)
+    worker:add "a"
+    assert.equal(41, pm:get_metrics("w1").counters.a)
+    expect.error("remote_error", worker.add, worker, "a", -1)
+    expect.error("remote_error", worker.add, worker, "")
+    expect.error("remote_error", worker.add, worker, ("x"):rep(240))
+    for _, ms in ipairs { 0 / 0, -math.huge, -1, 0, 2.5, math.huge } do
+      worker:record("t", ms)
+    end
+    local latency = pm:get_metrics("w1").histograms.t
+    assert.equal(6, latency.count)
+    assert.is_true(latency.p50 < 0.001 and latency.max > 72 * 60000 and latency.max < 74 * 60000)
   end))
 end)
 
@@ -279,6 +293,18 @@ describe("a metric that is refused", function()
         i = "1" })
     expect.part("c.methods.m.metric.counter: name and labels have more than 239 bytes together",
       label_refused { a = ("x"):rep(64), b = ("x"):rep(64), c = ("x"):rep(64), d = ("x"):rep(64) })
+  end)
+
+  it("is one too many for a process, or another spelling", function()
+    for index = 1, 64 do
+      slots.declare(index % 2 == 0 and "counter" or "histogram", "one.of." .. index, "p")
+    end
+    slots.declare("counter", "one.of.2", "p")
+    local err = expect.error("invalid_config", slots.declare, "counter", "one.more", "p")
+    assert.equal("p: a process has at most 64 metrics of its own", err.message)
+    err = expect.error("invalid_config", slots.declare, "counter", "one_of.2", "p")
+    expect.part('p: "one_of.2" and "one.of.2" are the same name where metrics are collected',
+      err.message)
   end)
 
   it("is another metric in another method", managed(function(pm)

@@ -8,16 +8,6 @@
 static const char *const kinds[] = {"counter", "histogram", NULL};
 static const enum series_kind kind_of[] = {SERIES_COUNTER, SERIES_HISTOGRAM};
 
-static struct status_page *check_page(lua_State *L)
-{
-    struct guest *g = guest_of(L);
-
-    if (g == NULL) {
-        luaL_error(L, "titan: this is for the inside of a worker");
-    }
-    return g->worker.status;
-}
-
 /* The argument as a slot that was handed out. */
 static uint32_t check_slot(lua_State *L, int arg, const struct status_page *page)
 {
@@ -32,7 +22,7 @@ static uint32_t check_slot(lua_State *L, int arg, const struct status_page *page
  * reserved ones are for series that take in others */
 static int core_series(lua_State *L)
 {
-    struct status_page *page = check_page(L);
+    struct status_page *page = guest_check(L)->worker.status;
     enum series_kind kind = kind_of[luaL_checkoption(L, 1, NULL, kinds)];
     size_t len;
     const char *key = luaL_checklstring(L, 2, &len);
@@ -49,7 +39,7 @@ static int core_series(lua_State *L)
 /* series_add(slot, n = 1) */
 static int core_series_add(lua_State *L)
 {
-    struct status_page *page = check_page(L);
+    struct status_page *page = guest_check(L)->worker.status;
     uint32_t slot = check_slot(L, 1, page);
     lua_Integer n = luaL_optinteger(L, 2, 1);
 
@@ -70,7 +60,7 @@ static uint64_t ns_of(double ms)
 /* series_record(slot, ms) */
 static int core_series_record(lua_State *L)
 {
-    struct status_page *page = check_page(L);
+    struct status_page *page = guest_check(L)->worker.status;
 
     series_record(&page->series, check_slot(L, 1, page), ns_of(luaL_checknumber(L, 2)));
     return 0;
@@ -80,7 +70,7 @@ static int core_series_record(lua_State *L)
  */
 static int core_series_took(lua_State *L)
 {
-    struct status_page *page = check_page(L);
+    struct status_page *page = guest_check(L)->worker.status;
     uint32_t slot = check_slot(L, 1, page);
     double ms = (double)now_ns() / 1e6 - luaL_checknumber(L, 2);
 

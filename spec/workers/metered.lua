@@ -68,9 +68,12 @@ return titan.process {
         self[method](self, ...)
       end
     end,
-    -- Writes what no honest worker does.
-    forge = function(_, kind, text)
-      return core.series_add(core.series(kind, text), 7)
+    -- What the annotation is made of, without its care.
+    add = function(_, text, n)
+      core.series_add(core.series("counter", text), n)
+    end,
+    record = function(_, text, ms)
+      core.series_record(core.series("histogram", text), ms)
     end,
     -- Ids from `first` to `last`.
     range = function(self, first, last)
