@@ -104,6 +104,7 @@ static int open_core(lua_State *L)
     core_add_worker(L);
     core_add_digest(L);
     core_add_resilience(L);
+    core_add_series(L);
     return 1;
 }
 

@@ -9,6 +9,7 @@
 #include "script/core_manager.h"
 #include "script/process_info.h"
 #include "script/process_metrics.h"
+#include "script/process_series.h"
 
 struct process *core_check_process(lua_State *L, int index)
 {
@@ -52,6 +53,35 @@ static int process_metrics_summary_lua(lua_State *L)
         lua_pushnil(L);
     } else {
         process_metrics_push_summary(L, p, lua_toboolean(L, 2));
+    }
+    return 1;
+}
+
+/* process_series(process) -> a list, or nil when it ended too long ago */
+static int process_series_lua(lua_State *L)
+{
+    struct process *p = core_check_process(L, 1);
+
+    if (p == NULL) {
+        lua_pushnil(L);
+    } else {
+        process_series_push(L, p);
+    }
+    return 1;
+}
+
+/* process_series_sum(process, slots) -> { latency = } of several histograms together, or nil when
+ * it ended too long ago */
+static int process_series_sum_lua(lua_State *L)
+{
+    struct process *p = core_check_process(L, 1);
+
+    luaL_checktype(L, 2, LUA_TTABLE);
+    if (p == NULL) {
+        lua_pushnil(L);
+    } else {
+        lua_createtable(L, 0, 1);
+        process_series_set_sum(L, p, 2);
     }
     return 1;
 }
@@ -241,6 +271,8 @@ void core_add_process(lua_State *L)
         {"process_info", process_info_lua},
         {"process_metrics", process_metrics_lua},
         {"process_metrics_summary", process_metrics_summary_lua},
+        {"process_series", process_series_lua},
+        {"process_series_sum", process_series_sum_lua},
         {"process_state", process_state_lua},
         {"process_stop", process_stop_lua},
         {"process_kill", process_kill_lua},

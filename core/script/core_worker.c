@@ -10,16 +10,6 @@
 #include "script/guest.h"
 #include "script/value.h"
 
-static struct guest *check_guest(lua_State *L)
-{
-    struct guest *g = guest_of(L);
-
-    if (g == NULL) {
-        luaL_error(L, "titan: this is for the inside of a worker");
-    }
-    return g;
-}
-
 /* Takes the field into the registry, in the place of what was there. */
 static void keep_field(lua_State *L, const char *name, int *ref)
 {
@@ -56,7 +46,7 @@ static void name_methods(lua_State *L, struct status_page *page)
  */
 static int worker_serve(lua_State *L)
 {
-    struct guest *g = check_guest(L);
+    struct guest *g = guest_check(L);
 
     luaL_checktype(L, 1, LUA_TTABLE);
     keep_field(L, "methods", &g->methods);
@@ -78,7 +68,7 @@ static int worker_serve(lua_State *L)
 
 static int with_payload(lua_State *L, void (*tell)(struct worker *w, struct span payload))
 {
-    struct guest *g = check_guest(L);
+    struct guest *g = guest_check(L);
     struct buf b = {0};
     struct failure why;
     int code = value_encode(L, 1, &g->worker.control.limits, &b, &why);
@@ -110,21 +100,21 @@ static int worker_failed_lua(lua_State *L)
 /* worker_hooks_done(): the shutdown hooks have run */
 static int worker_hooks_done_lua(lua_State *L)
 {
-    worker_hooks_done(&check_guest(L)->worker);
+    worker_hooks_done(&guest_check(L)->worker);
     return 0;
 }
 
 static int service_call(lua_State *L)
 {
     call_check_self(L);
-    return call_send(L, &check_guest(L)->worker.data,
+    return call_send(L, &guest_check(L)->worker.data,
                      lua_tostring(L, lua_upvalueindex(CALL_PROCESS)));
 }
 
 /* service_method(nil, proxy, method, service, timeout_ms, header or nil) -> function */
 static int service_method(lua_State *L)
 {
-    (void)check_guest(L);
+    (void)guest_check(L);
     lua_settop(L, CALL_UPVALUES - 1);
     lua_pushnil(L);
     lua_insert(L, CALL_METHOD_ID);

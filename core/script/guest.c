@@ -29,6 +29,16 @@ struct guest *guest_of(lua_State *L)
     return g != NULL && g->is_worker ? g : NULL;
 }
 
+struct guest *guest_check(lua_State *L)
+{
+    struct guest *g = guest_of(L);
+
+    if (g == NULL) {
+        luaL_error(L, "titan: this is for the inside of a worker");
+    }
+    return g;
+}
+
 /* ---- answering ---- */
 
 static struct worker *worker_of(const struct task *t)

@@ -28,4 +28,7 @@ struct guest {
 /* The guest this state serves; NULL when it is not a worker's. */
 struct guest *guest_of(lua_State *L);
 
+/* The same; raises when it is not a worker's. */
+struct guest *guest_check(lua_State *L);
+
 #endif

@@ -23,7 +23,7 @@ static void set_quantile(lua_State *L, const char *name, const struct histogram_
     set_number(L, name, histogram_quantile(sum, q) / 1e6);
 }
 
-static void set_latency(lua_State *L, const struct histogram_sum *sum)
+void process_metrics_set_latency(lua_State *L, const struct histogram_sum *sum)
 {
     lua_createtable(L, 0, 8);
     set_integer(L, "count", histogram_count(sum));
@@ -76,7 +76,7 @@ static void push_method(lua_State *L, const struct status_page *page, uint32_t s
     if (all != NULL) {
         status_add_latencies(page, slot, &one);
         status_add_latencies(page, slot, all);
-        set_latency(L, &one);
+        process_metrics_set_latency(L, &one);
     }
 }
 
@@ -166,7 +166,7 @@ void process_metrics_push(lua_State *L, const struct process *p, bool with_laten
     set_tally(L, &tally);
     set_methods(L, p->status, with_latencies ? &all : NULL);
     if (with_latencies) {
-        set_latency(L, &all);
+        process_metrics_set_latency(L, &all);
     }
     set_usage(L, p, life);
     set_number(L, "uptime", (double)life / 1e6);

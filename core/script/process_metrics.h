@@ -22,4 +22,7 @@ void process_metrics_push(lua_State *L, const struct process *p, bool with_laten
 /* The cheap part of it: calls, errors, in_flight, latency (p50, p99). */
 void process_metrics_push_summary(lua_State *L, const struct process *p, bool with_latencies);
 
+/* Sets `latency` of the table at the top: count; mean, p50, p75, p90, p95, p99, max in ms. */
+void process_metrics_set_latency(lua_State *L, const struct histogram_sum *sum);
+
 #endif

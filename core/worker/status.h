@@ -14,8 +14,9 @@
 
 #include "base/clock.h"
 #include "worker/histogram.h"
+#include "worker/series.h"
 
-#define STATUS_VERSION 2
+#define STATUS_VERSION 3
 #define STATUS_RING 16               /* calls remembered */
 #define STATUS_METHODS 64            /* methods whose names are kept */
 #define STATUS_NAME 32               /* bytes of a name, with its end */
@@ -52,10 +53,12 @@ struct status_page {
     _Atomic uint32_t running_method;
     _Atomic uint32_t keeps_latencies; /* 0: the config does without them */
     _Atomic uint64_t running_started_ns;
+    _Atomic uint32_t series_used;         /* slots of `series` handed out */
     struct status_call ring[STATUS_RING]; /* of call number n: ring[n % STATUS_RING] */
     char methods[STATUS_METHODS][STATUS_NAME];
     struct status_counts counts[STATUS_SLOTS];
     struct histogram latencies[STATUS_SLOTS]; /* of those finished, in ns */
+    struct series_area series;                /* of the user's own */
 };
 
 /* A fresh page as a descriptor (which the caller owns) and mapped. 0 or -errno. */

@@ -31,9 +31,10 @@ local facts <const> = { "public", "on_shutdown", "child", "health_check", "descr
 
 -- What is put around it, from the outermost to the innermost: a call passes them in this order and
 -- its answer comes back the other way.
-local outer <const> = {}
+local outer <const> = { "metric" }
 local inner <const> = {
-  "fallback", "cache", "idempotent", "rate_limit", "retry", "circuit_breaker", "bulkhead", "timeout",
+  "validate", "fallback", "cache", "idempotent", "rate_limit", "retry", "circuit_breaker", "bulkhead",
+  "timeout",
 }
 
 ---@param names string[]
@@ -67,8 +68,6 @@ all.pending = {
   compensate = "workflows",
   stream = "streams",
   trace = "tracing",
-  metric = "custom metrics",
-  validate = "argument schemas",
 }
 
 return all

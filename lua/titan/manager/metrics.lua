@@ -4,6 +4,7 @@
 -- hung is read like any other, and notices nothing.
 
 local core = require "titan.core"
+local series_key = require "titan.metric.key"
 
 ---@class titan.Latency of calls that ended, in ms from the request's arrival in the worker to
 --- its answer; off by less than an eighth, longer than 73 minutes counts as 73 minutes
@@ -31,6 +32,17 @@ local core = require "titan.core"
 ---@field uptime number ms
 ---@field methods table<string, titan.MethodMetrics> of those called so far; under "(others)"
 --- those after the 64th, and calls of what is no method
+---@field series titan.Series[] what the annotation metric counts and measures, by name and labels
+---@field counters table<string, integer> by name, over all labels
+---@field histograms table<string, titan.Latency> by name, over all labels
+
+---@class titan.Series
+---@field name string
+---@field kind "counter"|"histogram"
+---@field labels table<string, string> { overflow = "true" } for what has no series of its own
+---@field key string name and labels as text: `images.resized{format="png"}`
+---@field value? integer of a counter
+---@field latency? titan.Latency of a histogram
 
 ---@class titan.Manager
 local Manager = {}
@@ -43,6 +55,44 @@ function Manager:_metrics_summary(process)
 end
 
 ---@param process userdata
+---@return titan.Series[]
+---@return table<string, integer[]> slots of the histograms, by name
+local function read_series(process)
+  local series, slots = {}, {}
+  for _, one in ipairs(core.process_series(process) or {}) do
+    one.name, one.labels = series_key.parse(one.key)
+    if one.name then
+      series[#series + 1] = one
+      if one.kind == "histogram" then
+        slots[one.name] = slots[one.name] or {}
+        table.insert(slots[one.name], one.slot)
+      end
+      one.slot = nil
+    end
+  end
+  table.sort(series, function(a, b)
+    return a.key < b.key
+  end)
+  return series, slots
+end
+
+-- The user's own metrics: the series, and what they are together.
+---@param metrics titan.Metrics
+---@param process userdata
+local function add_series(metrics, process)
+  local series, slots = read_series(process)
+  metrics.series, metrics.counters, metrics.histograms = series, {}, {}
+  for _, one in ipairs(series) do
+    if one.kind == "counter" then
+      metrics.counters[one.name] = (metrics.counters[one.name] or 0) + one.value
+    end
+  end
+  for name, list in pairs(slots) do
+    metrics.histograms[name] = core.process_series_sum(process, list).latency
+  end
+end
+
+---@param process userdata
 ---@return titan.Metrics?
 ---@return string? id
 function Manager:_metrics(process)
@@ -52,6 +102,7 @@ function Manager:_metrics(process)
   end
   local info = self:_info(self.services[process], process)
   metrics.restarts = info.restart_count
+  add_series(metrics, process)
   return metrics, info.id
 end
 
