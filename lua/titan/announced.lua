@@ -34,6 +34,18 @@ local schemas = {
       description = { kind = "string" },
       restart_policy = shared.fields.restart_policy,
       idempotent = { kind = "list", of = { kind = "string" }, default = {} },
+      keyed = {
+        kind = "map", default = {}, key = { kind = "string" },
+        value = {
+          kind = "table",
+          fields = {
+            store = { kind = "enum", values = { "manager", "sqlite" }, required = true },
+            ttl = { kind = "integer", min = 1, required = true },
+            max_entries = { kind = "integer", min = 1, required = true },
+            digest = { kind = "boolean", required = true },
+          },
+        },
+      },
       health = shared.fields.health,
       health_checks = {
         kind = "map", default = {}, key = { kind = "string" },

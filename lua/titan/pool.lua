@@ -8,6 +8,7 @@ local config = require "titan.config"
 local core = require "titan.core"
 local errors = require "titan.errors"
 local heard = require "titan.pool.heard"
+local idempotency = require "titan.idempotency"
 local proxy = require "titan.proxy"
 local schema = require "titan.schema"
 local tasks = require "titan.tasks"
@@ -41,6 +42,7 @@ Pool.__index = Pool
 ---@field methods? table<string, integer|false>
 ---@field names? string[]
 ---@field idempotent table<string, true>
+---@field keyed table<string, titan.Keyed>
 
 -- Waiting ----------------------------------------------------------------------------------
 
@@ -94,11 +96,12 @@ function Pool:_start_failed(err)
 end
 
 --- What a worker that is ready announces.
----@param said { methods: table<string, integer|false>, idempotent: string[] }
+---@param said { methods: table<string, integer|false>, idempotent: string[],
+--- keyed: table<string, titan.Keyed> }
 function Pool:_learn(said)
   local info = self.info
   info.methods, info.names = said.methods, proxy.public_names(said.methods)
-  info.idempotent = {}
+  info.keyed, info.idempotent = said.keyed, {}
   for _, name in ipairs(said.idempotent) do
     info.idempotent[name] = true
   end
@@ -245,6 +248,15 @@ end
 ---@return titan.Backend
 local function backend(self)
   local info = self.info
+  local gate = {
+    stores = self.manager.stores,
+    scope = function()
+      return self.name
+    end,
+    keyed = function(name)
+      return info.keyed[name]
+    end,
+  }
   return {
     name = self.name, own = own_functions(self), live = live_fields(self), pooled = true,
     timeout = self.options.request_timeout,
@@ -256,8 +268,10 @@ local function backend(self)
       if info.methods and not info.methods[name] then
         return proxy.refusal(proxy.no_such_method(info, name)), false
       end
-      return core.pool_method(self.handle, owner, name, self.name, timeout, how.header,
-        how.priority or 0, how.key, info)
+      return idempotency.method(gate, name, timeout, how, function(header)
+        return core.pool_method(self.handle, owner, name, self.name, timeout, header,
+          how.priority or 0, how.key, info)
+      end), info.methods ~= nil
     end,
   }
 end
@@ -283,7 +297,7 @@ function pool.new(manager, target, options, name, where)
   options.stop_timeout = checked.shutdown_timeout or options.stop_timeout
   local self = setmetatable({
     name = name, manager = manager, target = target, options = options,
-    info = { name = name, idempotent = {} },
+    info = { name = name, idempotent = {}, keyed = {} },
     waiting = { settled = {}, reloaded = {}, drained = {} }, tasks = {},
   }, Pool)
   self.stopped, self.finish_stop = tasks.promise()

@@ -6,6 +6,7 @@
 
 local core = require "titan.core"
 local errors = require "titan.errors"
+local idempotency = require "titan.idempotency"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
 local tasks = require "titan.tasks"
@@ -243,8 +244,9 @@ end
 ---@param info { name: string, methods: table<string, integer|false>, names: string[] }
 ---@param own table<string, function>
 ---@param timeout integer
+---@param gate titan.Gate
 ---@return titan.Backend
-function proxy.of_process(process, info, own, timeout)
+function proxy.of_process(process, info, own, timeout, gate)
   return {
     name = info.name, own = own, timeout = timeout,
     text = function()
@@ -255,7 +257,9 @@ function proxy.of_process(process, info, own, timeout)
       if not id then
         return proxy.refusal(proxy.no_such_method(info, name)), false
       end
-      return core.process_method(process, owner, name, info.name, deadline, id, how.header)
+      return idempotency.method(gate, name, deadline, how, function(header)
+        return core.process_method(process, owner, name, info.name, deadline, id, header)
+      end)
     end,
   }
 end

@@ -25,6 +25,14 @@ function store.schema(default, never_durable)
   }
 end
 
+--- The space of what an annotation keeps for a method of a service.
+---@param annotation string
+---@param place { scope: string, method: string }
+---@return string
+function store.space(annotation, place)
+  return string.format("%s %s.%s", annotation, place.scope, place.method)
+end
+
 --- Opens a store. Nothing is asked of the manager before the first use. Raises `invalid_config`.
 ---@param kind "memory"|"manager"|"sqlite"
 ---@param options? { space: string?, max_entries: integer? } those who say the same space share what

@@ -210,15 +210,24 @@ local function serve(loaded, self, spec, composites)
   return methods, health_checks
 end
 
--- The names of the methods that may be called once more when their worker was lost.
+-- The methods that may be called once more when their worker was lost, and of those with a key what
+-- the manager needs to know to hold the claim itself.
 ---@param loaded titan.Class
----@return string[]
+---@return string[] names
+---@return table<string, titan.Keyed> keyed
 local function idempotent(loaded)
-  local names = {}
+  local names, keyed = {}, {}
   for _, name in ipairs(loaded.method_names) do
-    names[#names + 1] = loaded.methods[name].idempotent and name or nil
+    local options = loaded.methods[name].idempotent
+    names[#names + 1] = options and name or nil
+    if type(options) == "table" and options.store ~= "memory" then
+      keyed[name] = {
+        store = options.store, ttl = options.ttl, max_entries = options.max_entries,
+        digest = not options.key_fn,
+      }
+    end
   end
-  return names
+  return names, keyed
 end
 
 ---@param spec table as titan.manager writes it
@@ -228,17 +237,18 @@ local function run_start(spec)
   current.class = loaded
   declare(loaded, spec)
   apply_class(loaded, spec)
-  local functions = composed.all(loaded, spec.name, spec.scope or spec.name)
+  local functions, entries = composed.all(loaded, spec.name, spec.scope or spec.name)
   local self = new_self(loaded, spec, functions)
   current.self, current.functions = self, functions
   if loaded.init then
     loaded.init(self, spec.options)
   end
-  local methods, health_checks = serve(loaded, self, spec, functions)
+  local methods, health_checks = serve(loaded, self, spec, entries)
+  local repeatable, keyed = idempotent(loaded)
   core.worker_ready {
     version = loaded.version, description = loaded.description,
-    methods = methods, restart_policy = loaded.restart_policy, idempotent = idempotent(loaded),
-    health = loaded.health, health_checks = health_checks,
+    methods = methods, restart_policy = loaded.restart_policy, idempotent = repeatable,
+    keyed = keyed, health = loaded.health, health_checks = health_checks,
   }
 end
 

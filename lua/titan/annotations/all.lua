@@ -15,6 +15,9 @@
 --- once in each process that serves the method; not for the value false
 ---@field wrap_inside? fun(inner: titan.MethodFn, value: any, place: titan.Place): titan.MethodFn
 --- the same, for what belongs next to the method, inside of every `wrap`
+---@field wrap_entry? fun(outer: titan.MethodFn, value: any, place: titan.Place): titan.MethodFn
+--- the same, around all of it, and only for calls that come from outside: `self:method()` does not
+--- pass it
 ---@field excludes? table<string, string> annotations it cannot be with -> why
 
 ---@class titan.Place where a method with annotations runs

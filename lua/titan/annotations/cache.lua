@@ -12,9 +12,9 @@
 -- are kept as they are: a method that calls this one of its own process must not change a
 -- table it got. The other stores keep them as they travel.
 
-local core = require "titan.core"
 local errors = require "titan.errors"
 local keys = require "titan.store.keys"
+local once = require "titan.store.once"
 local schema = require "titan.schema"
 local store = require "titan.store"
 
@@ -40,50 +40,18 @@ local fields = {
 ---@type titan.Schema
 local options_schema = { kind = "table", fields = fields }
 
--- One call that runs the method for all that have its key.
----@class titan.CacheFlight
----@field store table
----@field key string
----@field settled? boolean
-local Flight = {}
-
----@param flight titan.CacheFlight
-function Flight.__close(flight)
-  if not flight.settled then
-    flight.store:abandon(flight.key)
-  end
-end
-
----@class titan.CacheUse
+---@class titan.CacheUse: titan.Once
 ---@field options titan.CacheOptions
 ---@field place titan.Place
----@field store table
----@field in_memory boolean
 
 ---@param use titan.CacheUse
----@param result any
----@param ... any the arguments
----@return boolean
-local function is_wanted(use, result, ...)
-  local condition = use.options.condition
-  return not condition or keys.call(use.place, "cache.condition", condition, result, ...)
-end
-
--- Ends the flight with these results. What cannot travel is not kept: it is an error where it
--- is to travel.
----@param use titan.CacheUse
----@param flight titan.CacheFlight
----@param results table
----@param ttl? integer
-local function settle(use, flight, results, ttl)
-  local ok, kept = true, results
-  if not use.in_memory then
-    ok, kept = pcall(core.encode, results)
+local function ttl_of(use, result, ...)
+  local options = use.options
+  if options.condition
+    and not keys.call(use.place, "cache.condition", options.condition, result, ...) then
+    return 0
   end
-  if ok then
-    use.store:settle(flight.key, kept, ttl)
-    flight.settled = true
-  end
+  return options.ttl
 end
 
 ---@param use titan.CacheUse
@@ -91,23 +59,7 @@ end
 ---@param inner titan.MethodFn
 ---@param self table
 ---@return any ...
-local function run(use, key, inner, self, ...)
-  local flight <close> = setmetatable({ store = use.store, key = key }, Flight)
-  local results = table.pack(inner(self, ...))
-  if is_wanted(use, results[1], ...) then
-    settle(use, flight, results, use.options.ttl)
-  else
-    settle(use, flight, results, 0)
-  end
-  return table.unpack(results, 1, results.n)
-end
-
----@param use titan.CacheUse
----@param key string
----@param inner titan.MethodFn
----@param self table
----@return any ...
-local function claim(use, key, inner, self, ...)
+local function look_or_run(use, key, inner, self, ...)
   local ok, state, kept = pcall(use.store.claim, use.store, key)
   if not ok then
     local err = state
@@ -116,10 +68,9 @@ local function claim(use, key, inner, self, ...)
     end
     error(err, 0)
   elseif state == "mine" then
-    return run(use, key, inner, self, ...)
+    return once.run(use, key, inner, self, ...)
   end
-  local results = use.in_memory and kept or core.decode(kept)
-  return table.unpack(results, 1, results.n)
+  return once.results(use, kept)
 end
 
 ---@type titan.Annotation
@@ -137,15 +88,18 @@ return {
   end,
   wrap = function(inner, value, place)
     local options = value == true and schema.check(options_schema, {}, "cache") or value
-    local use = { options = options, place = place, in_memory = options.store == "memory" }
+    local use = {
+      options = options, place = place, in_memory = options.store == "memory", ttl_of = ttl_of,
+      lenient = true,
+    }
     use.store = store.open(options.store, {
-      space = string.format("cache %s.%s", place.scope, place.method),
+      space = store.space("cache", place),
       max_entries = options.max_entries,
     })
     local key_of = keys.of(place, "cache.key_fn", options.key_fn)
     if not use.in_memory then
       return function(self, ...)
-        return claim(use, key_of(...), inner, self, ...)
+        return look_or_run(use, key_of(...), inner, self, ...)
       end
     end
     local kept_in, get, unpack = use.store, use.store.get, table.unpack
@@ -155,7 +109,7 @@ return {
       if results then
         return unpack(results, 1, results.n)
       end
-      return claim(use, key, inner, self, ...)
+      return look_or_run(use, key, inner, self, ...)
     end
   end,
 }

@@ -1,27 +1,93 @@
---- `idempotent = true`: calling the method twice does what calling it once does.
+--- `idempotent = true`: calling the method twice does what calling it once does. A pool calls it
+--- again, on another worker, when the worker that had the call was lost and there is time left.
+---
+--- `idempotent = { key_fn, ttl, store, max_entries }`: calls with the same key are one call. The
+--- first runs the method, those that come meanwhile wait for it, and those that come later get its
+--- answer, for `ttl`; also in another worker of the pool, and after the one that ran it died.
 --
--- A pool calls it again, on another worker, when the worker that had the call was lost and
--- there is time left. The form with a key, a ttl and a store, which remembers what was
--- answered, is not built yet.
+-- The key is what the caller gave (`with { idempotency_key = }`), else what `key_fn` makes of the
+-- arguments, else core.digest of them. Errors are not remembered. A worker that dies while it runs
+-- the method has given no answer: it is run again, and that answer is the one remembered.
+--
+-- Where the manager knows the key (it was given, or is the digest) it holds the claim itself
+-- (titan.idempotency) and says so with the call; where it does not, the worker asks it.
 
-local text = require "titan.text"
+local core = require "titan.core"
+local keys = require "titan.store.keys"
+local once = require "titan.store.once"
+local schema = require "titan.schema"
+local store = require "titan.store"
+
+---@class titan.IdempotentOptions
+---@field key_fn? fun(...): string|number
+---@field ttl integer ms
+---@field store "memory"|"manager"|"sqlite"
+---@field max_entries integer
+
+---@type table<string, titan.Schema>
+local fields = {
+  key_fn = { kind = "function", doc = "(...) -> what makes two calls the same" },
+  ttl = { kind = "duration", min = 1, default = "1h", doc = "how long an answer is remembered" },
+  store = store.schema "manager",
+  max_entries = {
+    kind = "integer", min = 1, default = 100000,
+    doc = "answers in memory; those not asked for the longest give way",
+  },
+}
+
+---@type titan.Schema
+local options_schema = { kind = "table", fields = fields }
+
+---@param use { options: titan.IdempotentOptions }
+local function ttl_of(use)
+  return use.options.ttl
+end
 
 ---@type titan.Annotation
 return {
   schema = {
-    kind = "one_of", allowed = "true or false",
-    of = {
-      { kind = "boolean" },
-      {
-        kind = "any", type = "table", allowed = "true or false",
-        convert = function()
-          return nil, text.not_built "idempotency keys" .. "; what works is idempotent = true"
-        end,
-      },
-    },
-    doc = "whether a pool may call the method again when its worker was lost",
+    kind = "one_of", allowed = "true, false or a table",
+    of = { { kind = "boolean" }, options_schema },
+    doc = "whether calling it twice is like calling it once, and what makes two calls one",
   },
   apply = function(method, value)
     method.idempotent = value
+  end,
+  wrap = function(inner, options, place)
+    if options == true then
+      return inner
+    end
+    local use = {
+      options = options, ttl_of = ttl_of, in_memory = options.store == "memory",
+      store = store.open(options.store, {
+        space = store.space("idempotent", place), max_entries = options.max_entries,
+      }),
+    }
+    local key_of = keys.of(place, "idempotent.key_fn", options.key_fn)
+    return function(self, ...)
+      local context = core.context()
+      if not context or context.entered ~= place then
+        return once.call(use, key_of(...), inner, self, ...)
+      end
+      context.entered = nil
+      if context.claimed then
+        return inner(self, ...)
+      end
+      return once.call(use, context.idempotency_key or key_of(...), inner, self, ...)
+    end
+  end,
+  -- The caller's key and the manager's claim are for the method that was called, not for those that
+  -- it calls itself.
+  wrap_entry = function(outer, options, place)
+    if options == true then
+      return outer
+    end
+    return function(self, ...)
+      local context = core.context()
+      if context then
+        context.entered = place
+      end
+      return outer(self, ...)
+    end
   end,
 }

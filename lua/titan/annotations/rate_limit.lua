@@ -65,7 +65,7 @@ return {
   },
   wrap = function(inner, limit, place)
     local kept_in = store.open(limit.store, {
-      space = string.format("rate_limit %s.%s", place.scope, place.method),
+      space = store.space("rate_limit", place),
     })
     local key_of = limit.key_fn and keys.of(place, "rate_limit.key_fn", limit.key_fn)
     return function(self, ...)

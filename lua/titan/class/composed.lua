@@ -3,7 +3,7 @@
 local composed = {}
 
 ---@param method titan.Method
----@param which "wrap"|"wrap_inside"
+---@param which "wrap"|"wrap_inside"|"wrap_entry"
 ---@param fn titan.MethodFn
 ---@param place titan.Place
 ---@return titan.MethodFn
@@ -17,31 +17,34 @@ local function wrapped(method, which, fn, place)
   return fn
 end
 
---- The function that serves the method in this process: the very one that was declared when it
---- has no annotation that wraps.
+--- The function of a method in this process, as its own class calls it, and as others do: the very
+--- one that was declared when it has no annotation that wraps.
 ---@param method titan.Method
 ---@param place titan.Place
----@return titan.MethodFn
+---@return titan.MethodFn inside
+---@return titan.MethodFn entry
 function composed.of(method, place)
   if not method.layers then
-    return method.fn
+    return method.fn, method.fn
   end
-  return wrapped(method, "wrap", wrapped(method, "wrap_inside", method.fn, place), place)
+  local inside = wrapped(method, "wrap", wrapped(method, "wrap_inside", method.fn, place), place)
+  return inside, wrapped(method, "wrap_entry", inside, place)
 end
 
 --- Those of a whole class.
 ---@param class titan.Class
 ---@param process string the name of the process
 ---@param scope string
----@return table<string, titan.MethodFn>
+---@return table<string, titan.MethodFn> inside
+---@return table<string, titan.MethodFn> entries
 function composed.all(class, process, scope)
-  local functions = {}
+  local inside, entries = {}, {}
   for _, name in ipairs(class.method_names) do
-    functions[name] = composed.of(class.methods[name], {
+    inside[name], entries[name] = composed.of(class.methods[name], {
       class = class.name or process, method = name, process = process, scope = scope,
     })
   end
-  return functions
+  return inside, entries
 end
 
 return composed

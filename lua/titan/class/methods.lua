@@ -13,6 +13,7 @@ local methods = {}
 ---@field on_shutdown boolean
 ---@field health_check? boolean
 ---@field description? string
+---@field idempotent? boolean|titan.IdempotentOptions
 ---@field child? table of a supervisor's method
 ---@field layers? { name: string, annotation: titan.Annotation, value: any }[] what wraps it, the
 --- outermost first
@@ -46,6 +47,7 @@ local own_schema <const> = {
     apply = { kind = "function" },
     wrap = { kind = "function", doc = "(inner, value, place) -> the function around it" },
     wrap_inside = { kind = "function" },
+    wrap_entry = { kind = "function" },
     excludes = { kind = "map", key = { kind = "string" }, value = { kind = "string" } },
   },
 }
@@ -165,7 +167,7 @@ local function method_of(path, declared, is_public, known)
     end
     if value ~= nil and value ~= false then
       check_together(path, written, name, annotation)
-      if annotation.wrap or annotation.wrap_inside then
+      if annotation.wrap or annotation.wrap_inside or annotation.wrap_entry then
         method.layers = method.layers or {}
         table.insert(method.layers, { name = name, annotation = annotation, value = value })
       end

@@ -123,9 +123,10 @@ function heard.ready(self, service, said)
     core.process_set_restart_policy(service.process, service.policy_of_class(info.restart_policy))
   end
   if service.proxy then
+    service.info.keyed = info.keyed
     renumber(service, info.methods)
   else
-    self:_new_proxy(service, info.methods)
+    self:_new_proxy(service, info)
   end
   self:_watch_health(service, info)
   service.finish_start(true)

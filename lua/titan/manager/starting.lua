@@ -99,9 +99,13 @@ function Manager:_await_dependencies(name, dependencies, waiter)
 end
 
 ---@param service titan.Service
----@param methods table<string, integer|false>
-function Manager:_new_proxy(service, methods)
-  service.info = { name = service.name, methods = methods, names = proxy.public_names(methods) }
+---@param said { methods: table<string, integer|false>, keyed: table<string, titan.Keyed> }
+function Manager:_new_proxy(service, said)
+  local methods = said.methods
+  service.info = {
+    name = service.name, methods = methods, names = proxy.public_names(methods),
+    keyed = said.keyed,
+  }
   local id = core.process_info(service.process).id
   local timeout = service.options.timeout
   if timeout == nil then
@@ -120,7 +124,15 @@ function Manager:_new_proxy(service, methods)
     __health = function()
       return self:_health(service)
     end,
-  }, timeout or 0))
+  }, timeout or 0, {
+    stores = self.stores,
+    scope = function()
+      return service.pool and service.pool.name or service.name
+    end,
+    keyed = function(name)
+      return service.info.keyed[name]
+    end,
+  }))
 end
 
 -- Of a spec, only the options for init may hold what cannot travel.

@@ -1,0 +1,87 @@
+--- Runs a method once for all calls with the same key: the first that comes runs it, the others
+--- wait for its results, and those that come later get them from the store.
+--
+-- One that raises has no results: of those who wait the first runs the method, and so on. Results
+-- are kept with the claim still in hand, so nobody can run it in between.
+
+local core = require "titan.core"
+
+local once = {}
+
+---@class titan.Once
+---@field store table
+---@field in_memory boolean whether results are kept as they are, not as they travel
+---@field ttl_of fun(use: titan.Once, result: any, ...): integer? ms the results are kept for, by
+--- the first of them and the arguments; 0: only for those who wait
+---@field lenient? boolean whether results that cannot travel are let through, and not kept
+
+-- One call that runs the method for all that have its key.
+---@class titan.Flight
+---@field store table
+---@field key string
+---@field settled? boolean
+local Flight = {}
+
+---@param flight titan.Flight
+function Flight.__close(flight)
+  if not flight.settled then
+    flight.store:abandon(flight.key)
+  end
+end
+
+---@param use titan.Once
+---@param results table
+---@return any kept nil for what cannot travel
+local function as_kept(use, results)
+  if use.in_memory then
+    return results
+  elseif not use.lenient then
+    return core.encode(results)
+  end
+  local ok, kept = pcall(core.encode, results)
+  return ok and kept or nil
+end
+
+--- Runs it with the claim of the key in hand.
+---@param use titan.Once
+---@param key string
+---@param inner titan.MethodFn
+---@param self table
+---@param ... any
+---@return any ...
+function once.run(use, key, inner, self, ...)
+  local flight <close> = setmetatable({ store = use.store, key = key }, Flight)
+  local results = table.pack(inner(self, ...))
+  local kept, ttl = as_kept(use, results), use:ttl_of(results[1], ...)
+  if kept ~= nil then
+    use.store:settle(key, kept, ttl)
+    flight.settled = true
+  end
+  return table.unpack(results, 1, results.n)
+end
+
+--- What was kept, as the method returned it.
+---@param use titan.Once
+---@param kept any
+---@return any ...
+function once.results(use, kept)
+  local results = use.in_memory and kept or core.decode(kept)
+  return table.unpack(results, 1, results.n)
+end
+
+--- Runs it, waits for it, or finds its results.
+---@param use titan.Once
+---@param key string
+---@param inner titan.MethodFn
+---@param self table
+---@param ... any
+---@return any ...
+function once.call(use, key, inner, self, ...)
+  local state, kept = use.store:claim(key)
+  if state == "mine" then
+    return once.run(use, key, inner, self, ...)
+  end
+  return once.results(use, kept)
+end
+
+return once
