@@ -1,0 +1,420 @@
+#include "store/kv_file.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "store/kv_error.h"
+
+/* Which file is ours, and in which shape. */
+#define APPLICATION_ID 0x5469746e /* "Titn" */
+#define SCHEMA_VERSION 1
+
+#define OPEN_AGAIN_MS 10
+
+/* When what never expires does. A macro, since it is part of the index, and of what uses it. */
+#define NEVER "9223372036854775807"
+
+static const char make_schema[] = "CREATE TABLE entries(key BLOB NOT NULL PRIMARY KEY,"
+                                  " value BLOB NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;"
+                                  "CREATE INDEX expiry ON entries(expires) WHERE expires < " NEVER;
+
+enum statement { BEGIN, COMMIT, ROLLBACK, GET, REPLACE, INSERT, REMOVE, SWEEP, STATEMENTS };
+
+static const char *const sources[STATEMENTS] = {
+    [BEGIN] = "BEGIN",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [GET] = "SELECT value FROM entries WHERE key = ?1 AND expires > ?2",
+    [REPLACE] = "REPLACE INTO entries VALUES(?1, ?3, ?4)",
+    [INSERT] = "INSERT INTO entries VALUES(?1, ?3, ?4) ON CONFLICT(key) DO UPDATE"
+               " SET value = excluded.value, expires = excluded.expires WHERE expires <= ?2",
+    [REMOVE] = "DELETE FROM entries WHERE key = ?1 AND expires > ?2",
+    [SWEEP] = "DELETE FROM entries WHERE key IN (SELECT key FROM entries INDEXED BY expiry"
+              " WHERE expires <= ?2 AND expires < " NEVER " LIMIT ?1)",
+};
+
+struct kv_file {
+    sqlite3 *db;
+    const char *path;
+    sqlite3_stmt *statements[STATEMENTS];
+    sqlite3_stmt *lent; /* whose row the caller still reads */
+    struct kv_clock clock;
+    uint64_t opened_wall_ms, opened_elapsed_ms;
+    int64_t now_ms; /* of the transaction */
+};
+
+/* ---- time ---- */
+
+static uint64_t system_wall_ms(void *ctx)
+{
+    (void)ctx;
+    return wall_ms();
+}
+
+static uint64_t system_elapsed_ms(void *ctx)
+{
+    (void)ctx;
+    return clock_ns(CLOCK_BOOTTIME) / 1000000u;
+}
+
+static const struct kv_clock system_clock = {system_wall_ms, system_elapsed_ms, NULL};
+
+static void read_clock(struct kv_file *f)
+{
+    uint64_t passed_ms = f->clock.elapsed_ms(f->clock.ctx) - f->opened_elapsed_ms;
+
+    f->now_ms = (int64_t)(f->opened_wall_ms + passed_ms);
+}
+
+static int64_t expiry(const struct kv_file *f, uint64_t ttl_ms)
+{
+    return ttl_ms < (uint64_t)(INT64_MAX - f->now_ms) ? f->now_ms + (int64_t)ttl_ms : INT64_MAX;
+}
+
+/* ---- statements ---- */
+
+static int failed(struct kv_file *f, const char *doing, struct failure *why)
+{
+    return kv_error(f->db, f->path, doing, why);
+}
+
+/* The caller has read the row. A reset repeats the error of the step, which has been told. */
+static void take_back(struct kv_file *f)
+{
+    if (f->lent != NULL) {
+        sqlite3_reset(f->lent);
+        f->lent = NULL;
+    }
+}
+
+/* SQLITE_ROW, after which the row is lent; SQLITE_DONE; or an error, with `why`. */
+static int step(struct kv_file *f, enum statement which, const char *doing, struct failure *why)
+{
+    sqlite3_stmt *s = f->statements[which];
+    int rc;
+
+    errno = 0; /* SQLite does not keep that of a commit */
+    rc = sqlite3_step(s);
+    if (rc == SQLITE_ROW) {
+        f->lent = s;
+        return rc;
+    }
+    if (rc != SQLITE_DONE) {
+        rc = failed(f, doing, why);
+    }
+    sqlite3_reset(s);
+    return rc;
+}
+
+static int run(struct kv_file *f, enum statement which, const char *doing, struct failure *why)
+{
+    int rc = step(f, which, doing, why);
+
+    return rc < 0 ? rc : TITAN_OK;
+}
+
+/* The bytes outlive the step. Zero of them are an empty blob, not NULL. */
+static int bind_span(sqlite3_stmt *s, int place, struct span bytes)
+{
+    return sqlite3_bind_blob64(s, place, bytes.at ? (const void *)bytes.at : "", bytes.len,
+                               SQLITE_STATIC);
+}
+
+/* The key and the time, which every operation has in these places. */
+static int bind_key(struct kv_file *f, enum statement which, struct span key, const char *doing,
+                    struct failure *why)
+{
+    sqlite3_stmt *s = f->statements[which];
+
+    take_back(f);
+    if (bind_span(s, 1, key) != SQLITE_OK || sqlite3_bind_int64(s, 2, f->now_ms) != SQLITE_OK) {
+        return failed(f, doing, why);
+    }
+    return TITAN_OK;
+}
+
+/* ---- operations ---- */
+
+int kv_file_begin(struct kv_file *f, struct failure *why)
+{
+    read_clock(f);
+    return run(f, BEGIN, "begin", why);
+}
+
+int kv_file_commit(struct kv_file *f, struct failure *why)
+{
+    take_back(f);
+    return run(f, COMMIT, "write", why);
+}
+
+void kv_file_rollback(struct kv_file *f)
+{
+    take_back(f);
+    if (!sqlite3_get_autocommit(f->db)) { /* some errors have rolled back already */
+        run(f, ROLLBACK, "roll back", NULL);
+    }
+}
+
+int kv_file_get(struct kv_file *f, struct span key, struct span *value, struct failure *why)
+{
+    sqlite3_stmt *s = f->statements[GET];
+    int code = bind_key(f, GET, key, "read", why);
+
+    *value = (struct span){NULL, 0};
+    if (code == TITAN_OK) {
+        code = step(f, GET, "read", why);
+    }
+    if (code == SQLITE_ROW) {
+        value->at = sqlite3_column_blob(s, 0);
+        value->len = (size_t)sqlite3_column_bytes(s, 0);
+        if (value->at == NULL && value->len == 0 && sqlite3_errcode(f->db) != SQLITE_NOMEM) {
+            value->at = (const uint8_t *)""; /* there, and empty */
+        }
+        if (value->at == NULL) {
+            return failed(f, "read", why);
+        }
+    }
+    return code < 0 ? code : TITAN_OK;
+}
+
+int kv_file_put(struct kv_file *f, enum kv_mode mode, struct span key, struct span value,
+                uint64_t ttl_ms, struct span *kept, struct failure *why)
+{
+    enum statement which = mode == KV_INSERT ? INSERT : REPLACE;
+    sqlite3_stmt *s = f->statements[which];
+    int code = bind_key(f, which, key, "write", why);
+
+    *kept = (struct span){NULL, 0};
+    if (code < 0) {
+        return code;
+    }
+    if (bind_span(s, 3, value) != SQLITE_OK ||
+        sqlite3_bind_int64(s, 4, expiry(f, ttl_ms)) != SQLITE_OK) {
+        return failed(f, "write", why);
+    }
+    code = run(f, which, "write", why);
+    if (code == TITAN_OK && sqlite3_changes(f->db) == 0) {
+        code = kv_file_get(f, key, kept, why);
+    }
+    return code;
+}
+
+int kv_file_remove(struct kv_file *f, struct span key, bool *found, struct failure *why)
+{
+    int code = bind_key(f, REMOVE, key, "remove", why);
+
+    *found = false;
+    if (code == TITAN_OK) {
+        code = run(f, REMOVE, "remove", why);
+        *found = code == TITAN_OK && sqlite3_changes(f->db) > 0;
+    }
+    return code;
+}
+
+int kv_file_sweep(struct kv_file *f, unsigned max, unsigned *removed, struct failure *why)
+{
+    sqlite3_stmt *s = f->statements[SWEEP];
+    int code;
+
+    take_back(f);
+    *removed = 0;
+    if (sqlite3_bind_int64(s, 1, max) != SQLITE_OK ||
+        sqlite3_bind_int64(s, 2, f->now_ms) != SQLITE_OK) {
+        return failed(f, "sweep", why);
+    }
+    code = run(f, SWEEP, "sweep", why);
+    if (code == TITAN_OK) {
+        *removed = (unsigned)sqlite3_changes(f->db);
+    }
+    return code;
+}
+
+/* ---- opening ---- */
+
+/* SQLite would take a device for an empty file, and lose what is written to it. */
+static int check_place(const char *path, struct failure *why)
+{
+    struct stat st;
+
+    if (path[0] == '\0') {
+        return fail(why, TITAN_E_INVALID_CONFIG, "the store has no path: name a file");
+    }
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        return fail(why, TITAN_E_INVALID_CONFIG,
+                    "the store %s is %s, not a file: name a file, which is made if it is not there",
+                    path, S_ISDIR(st.st_mode) ? "a directory" : "a device, a pipe or a socket");
+    }
+    return TITAN_OK; /* not there, or no way to it: opening says so */
+}
+
+/* A relative path is led by "./": SQLite has names with a meaning, such as ":memory:". */
+static int open_database(struct kv_file *f, struct failure *why)
+{
+    char *path = sqlite3_mprintf("%s%s", f->path[0] == '/' ? "" : "./", f->path);
+    int rc;
+
+    if (path == NULL) {
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "the store %s: out of memory", f->path);
+    }
+    rc = sqlite3_open_v2(path, &f->db,
+                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    sqlite3_free(path);
+    if (rc != SQLITE_OK) {
+        return failed(f, "open", why);
+    }
+    sqlite3_extended_result_codes(f->db, 1);
+    if (sqlite3_db_readonly(f->db, "main") != 0) {
+        return fail(why, TITAN_E_INVALID_CONFIG,
+                    "the store %s may only be read: make it writable for this user", f->path);
+    }
+    return TITAN_OK;
+}
+
+static int execute(struct kv_file *f, const char *sql, const char *doing, struct failure *why)
+{
+    return sqlite3_exec(f->db, sql, NULL, NULL, NULL) == SQLITE_OK ? TITAN_OK
+                                                                   : failed(f, doing, why);
+}
+
+static int query_number(struct kv_file *f, const char *sql, int64_t *v, struct failure *why)
+{
+    sqlite3_stmt *s = NULL;
+    int code = TITAN_OK;
+
+    if (sqlite3_prepare_v2(f->db, sql, -1, &s, NULL) != SQLITE_OK ||
+        sqlite3_step(s) != SQLITE_ROW) {
+        code = failed(f, "open", why);
+    } else {
+        *v = sqlite3_column_int64(s, 0);
+    }
+    sqlite3_finalize(s);
+    return code;
+}
+
+/* Only reads: what is not ours stays as it is. */
+static int identify(struct kv_file *f, bool *fresh, struct failure *why)
+{
+    int64_t id, version, tables;
+    int code;
+
+    if ((code = query_number(f, "PRAGMA application_id", &id, why)) < 0 ||
+        (code = query_number(f, "PRAGMA user_version", &version, why)) < 0 ||
+        (code = query_number(f, "SELECT count(*) FROM sqlite_master", &tables, why)) < 0) {
+        return code;
+    }
+    *fresh = id == 0 && version == 0 && tables == 0;
+    if (!*fresh && id != APPLICATION_ID) {
+        return fail(why, TITAN_E_INVALID_CONFIG,
+                    "the store %s is the database of another program: name another path", f->path);
+    }
+    if (!*fresh && version != SCHEMA_VERSION) {
+        return fail(why, TITAN_E_INVALID_CONFIG,
+                    "the store %s has version %lld, and this Titan knows version %d: use the "
+                    "Titan that wrote it, or name another path",
+                    f->path, (long long)version, SCHEMA_VERSION);
+    }
+    return TITAN_OK;
+}
+
+/* The lock is exclusive from the first look on: nobody else can read or write, and SQLite needs no
+ * shared memory beside the file. */
+static int prepare_file(struct kv_file *f, const struct kv_options *options, struct failure *why)
+{
+    const char *sync =
+        options->normal_sync ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL";
+    bool fresh;
+    char make[512];
+    int code;
+
+    if ((code = execute(f, "PRAGMA locking_mode=EXCLUSIVE", "open", why)) < 0 ||
+        (code = identify(f, &fresh, why)) < 0 ||
+        (code = execute(f, "PRAGMA journal_mode=WAL; PRAGMA cache_size=-8192", "open", why)) < 0 ||
+        (code = execute(f, sync, "open", why)) < 0 || !fresh) {
+        return code;
+    }
+    sqlite3_snprintf(
+        sizeof make, make,
+        "BEGIN EXCLUSIVE; %s; PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
+        make_schema, APPLICATION_ID, SCHEMA_VERSION);
+    return execute(f, make, "make", why);
+}
+
+static int prepare_statements(struct kv_file *f, struct failure *why)
+{
+    for (int i = 0; i < STATEMENTS; i++) {
+        if (sqlite3_prepare_v3(f->db, sources[i], -1, SQLITE_PREPARE_PERSISTENT, &f->statements[i],
+                               NULL) != SQLITE_OK) {
+            return failed(f, "open", why);
+        }
+    }
+    return TITAN_OK;
+}
+
+static void close_database(struct kv_file *f)
+{
+    for (int i = 0; i < STATEMENTS; i++) {
+        sqlite3_finalize(f->statements[i]);
+        f->statements[i] = NULL;
+    }
+    sqlite3_close(f->db);
+    f->db = NULL;
+}
+
+static int try_open(struct kv_file *f, const struct kv_options *options, struct failure *why)
+{
+    int code;
+
+    if ((code = check_place(f->path, why)) < 0 || (code = open_database(f, why)) < 0 ||
+        (code = prepare_file(f, options, why)) < 0) {
+        return code;
+    }
+    return prepare_statements(f, why);
+}
+
+/* SQLite's own waiting covers only some of the locks that are taken on the way. */
+static int open_in_time(struct kv_file *f, const struct kv_options *options, struct failure *why)
+{
+    const struct timespec pause = {.tv_nsec = OPEN_AGAIN_MS * 1000000L};
+    uint64_t until_ns = now_ns() + (uint64_t)options->busy_timeout_ms * 1000000u;
+    int code;
+
+    while ((code = try_open(f, options, why)) == TITAN_E_OVERLOADED && now_ns() < until_ns) {
+        close_database(f);
+        nanosleep(&pause, NULL);
+    }
+    return code;
+}
+
+int kv_file_open(struct kv_file **file, const char *path, const struct kv_options *options,
+                 struct failure *why)
+{
+    struct kv_file *f = calloc(1, sizeof *f);
+    int code;
+
+    if (f == NULL) {
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "the store %s: out of memory", path);
+    }
+    f->path = path;
+    f->clock = options->clock ? *options->clock : system_clock;
+    code = open_in_time(f, options, why);
+    if (code < 0) {
+        kv_file_close(f);
+        return code;
+    }
+    f->opened_wall_ms = f->clock.wall_ms(f->clock.ctx);
+    f->opened_elapsed_ms = f->clock.elapsed_ms(f->clock.ctx);
+    *file = f;
+    return TITAN_OK;
+}
+
+void kv_file_close(struct kv_file *f)
+{
+    if (f != NULL) {
+        take_back(f);
+        close_database(f);
+        free(f);
+    }
+}
