@@ -1,7 +1,6 @@
 #include "store/kv_error.h"
 
 #include <errno.h>
-#include <sqlite3.h>
 #include <string.h>
 
 struct complaint {
@@ -54,9 +53,9 @@ static const struct complaint *complaint_of(int rc, int error)
 }
 
 /* What the kernel said, as far as SQLite tells; else errno, which is as the failed call left it. */
-static int error_behind(sqlite3 *db, int rc, int last_errno)
+static int error_behind(const struct sqlite *sqlite, sqlite3 *db, int rc, int last_errno)
 {
-    int error = sqlite3_system_errno(db);
+    int error = sqlite->system_errno(db);
 
     if ((rc & 0xff) != SQLITE_IOERR && (rc & 0xff) != SQLITE_CANTOPEN) {
         return 0;
@@ -64,13 +63,14 @@ static int error_behind(sqlite3 *db, int rc, int last_errno)
     return error ? error : last_errno;
 }
 
-int kv_error(sqlite3 *db, const char *path, const char *doing, struct failure *why)
+int kv_error(const struct sqlite *sqlite, sqlite3 *db, const char *path, const char *doing,
+             struct failure *why)
 {
     int last_errno = errno;
-    int rc = sqlite3_extended_errcode(db);
-    int error = error_behind(db, rc, last_errno);
+    int rc = sqlite->extended_errcode(db);
+    int error = error_behind(sqlite, db, rc, last_errno);
     const struct complaint *c = complaint_of(rc, error);
 
     return fail(why, c->code, "the store %s: cannot %s: %s%s%s; %s", path, doing,
-                sqlite3_errmsg(db), error ? ": " : "", error ? strerror(error) : "", c->advice);
+                sqlite->errmsg(db), error ? ": " : "", error ? strerror(error) : "", c->advice);
 }

@@ -1,12 +1,13 @@
 #include "store/kv_file.h"
 
 #include <errno.h>
-#include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
 #include "store/kv_error.h"
+#include "store/sqlite.h"
 
 /* Which file is ours, and in which shape. */
 #define APPLICATION_ID 0x5469746e /* "Titn" */
@@ -37,6 +38,7 @@ static const char *const sources[STATEMENTS] = {
 };
 
 struct kv_file {
+    struct sqlite sqlite;
     sqlite3 *db;
     const char *path;
     sqlite3_stmt *statements[STATEMENTS];
@@ -78,14 +80,14 @@ static int64_t expiry(const struct kv_file *f, uint64_t ttl_ms)
 
 static int failed(struct kv_file *f, const char *doing, struct failure *why)
 {
-    return kv_error(f->db, f->path, doing, why);
+    return kv_error(&f->sqlite, f->db, f->path, doing, why);
 }
 
 /* The caller has read the row. A reset repeats the error of the step, which has been told. */
 static void take_back(struct kv_file *f)
 {
     if (f->lent != NULL) {
-        sqlite3_reset(f->lent);
+        f->sqlite.reset(f->lent);
         f->lent = NULL;
     }
 }
@@ -97,7 +99,7 @@ static int step(struct kv_file *f, enum statement which, const char *doing, stru
     int rc;
 
     errno = 0; /* SQLite does not keep that of a commit */
-    rc = sqlite3_step(s);
+    rc = f->sqlite.step(s);
     if (rc == SQLITE_ROW) {
         f->lent = s;
         return rc;
@@ -105,7 +107,7 @@ static int step(struct kv_file *f, enum statement which, const char *doing, stru
     if (rc != SQLITE_DONE) {
         rc = failed(f, doing, why);
     }
-    sqlite3_reset(s);
+    f->sqlite.reset(s);
     return rc;
 }
 
@@ -117,10 +119,10 @@ static int run(struct kv_file *f, enum statement which, const char *doing, struc
 }
 
 /* The bytes outlive the step. Zero of them are an empty blob, not NULL. */
-static int bind_span(sqlite3_stmt *s, int place, struct span bytes)
+static int bind_span(struct kv_file *f, sqlite3_stmt *s, int place, struct span bytes)
 {
-    return sqlite3_bind_blob64(s, place, bytes.at ? (const void *)bytes.at : "", bytes.len,
-                               SQLITE_STATIC);
+    return f->sqlite.bind_blob64(s, place, bytes.at ? (const void *)bytes.at : "", bytes.len,
+                                 SQLITE_STATIC);
 }
 
 /* The key and the time, which every operation has in these places. */
@@ -130,7 +132,8 @@ static int bind_key(struct kv_file *f, enum statement which, struct span key, co
     sqlite3_stmt *s = f->statements[which];
 
     take_back(f);
-    if (bind_span(s, 1, key) != SQLITE_OK || sqlite3_bind_int64(s, 2, f->now_ms) != SQLITE_OK) {
+    if (bind_span(f, s, 1, key) != SQLITE_OK ||
+        f->sqlite.bind_int64(s, 2, f->now_ms) != SQLITE_OK) {
         return failed(f, doing, why);
     }
     return TITAN_OK;
@@ -153,7 +156,7 @@ int kv_file_commit(struct kv_file *f, struct failure *why)
 void kv_file_rollback(struct kv_file *f)
 {
     take_back(f);
-    if (!sqlite3_get_autocommit(f->db)) { /* some errors have rolled back already */
+    if (!f->sqlite.get_autocommit(f->db)) { /* some errors have rolled back already */
         run(f, ROLLBACK, "roll back", NULL);
     }
 }
@@ -168,9 +171,9 @@ int kv_file_get(struct kv_file *f, struct span key, struct span *value, struct f
         code = step(f, GET, "read", why);
     }
     if (code == SQLITE_ROW) {
-        value->at = sqlite3_column_blob(s, 0);
-        value->len = (size_t)sqlite3_column_bytes(s, 0);
-        if (value->at == NULL && value->len == 0 && sqlite3_errcode(f->db) != SQLITE_NOMEM) {
+        value->at = f->sqlite.column_blob(s, 0);
+        value->len = (size_t)f->sqlite.column_bytes(s, 0);
+        if (value->at == NULL && value->len == 0 && f->sqlite.errcode(f->db) != SQLITE_NOMEM) {
             value->at = (const uint8_t *)""; /* there, and empty */
         }
         if (value->at == NULL) {
@@ -191,12 +194,12 @@ int kv_file_put(struct kv_file *f, enum kv_mode mode, struct span key, struct sp
     if (code < 0) {
         return code;
     }
-    if (bind_span(s, 3, value) != SQLITE_OK ||
-        sqlite3_bind_int64(s, 4, expiry(f, ttl_ms)) != SQLITE_OK) {
+    if (bind_span(f, s, 3, value) != SQLITE_OK ||
+        f->sqlite.bind_int64(s, 4, expiry(f, ttl_ms)) != SQLITE_OK) {
         return failed(f, "write", why);
     }
     code = run(f, which, "write", why);
-    if (code == TITAN_OK && sqlite3_changes(f->db) == 0) {
+    if (code == TITAN_OK && f->sqlite.changes(f->db) == 0) {
         code = kv_file_get(f, key, kept, why);
     }
     return code;
@@ -209,7 +212,7 @@ int kv_file_remove(struct kv_file *f, struct span key, bool *found, struct failu
     *found = false;
     if (code == TITAN_OK) {
         code = run(f, REMOVE, "remove", why);
-        *found = code == TITAN_OK && sqlite3_changes(f->db) > 0;
+        *found = code == TITAN_OK && f->sqlite.changes(f->db) > 0;
     }
     return code;
 }
@@ -221,13 +224,13 @@ int kv_file_sweep(struct kv_file *f, unsigned max, unsigned *removed, struct fai
 
     take_back(f);
     *removed = 0;
-    if (sqlite3_bind_int64(s, 1, max) != SQLITE_OK ||
-        sqlite3_bind_int64(s, 2, f->now_ms) != SQLITE_OK) {
+    if (f->sqlite.bind_int64(s, 1, max) != SQLITE_OK ||
+        f->sqlite.bind_int64(s, 2, f->now_ms) != SQLITE_OK) {
         return failed(f, "sweep", why);
     }
     code = run(f, SWEEP, "sweep", why);
     if (code == TITAN_OK) {
-        *removed = (unsigned)sqlite3_changes(f->db);
+        *removed = (unsigned)f->sqlite.changes(f->db);
     }
     return code;
 }
@@ -253,20 +256,20 @@ static int check_place(const char *path, struct failure *why)
 /* A relative path is led by "./": SQLite has names with a meaning, such as ":memory:". */
 static int open_database(struct kv_file *f, struct failure *why)
 {
-    char *path = sqlite3_mprintf("%s%s", f->path[0] == '/' ? "" : "./", f->path);
+    char *path = f->sqlite.mprintf("%s%s", f->path[0] == '/' ? "" : "./", f->path);
     int rc;
 
     if (path == NULL) {
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "the store %s: out of memory", f->path);
     }
-    rc = sqlite3_open_v2(path, &f->db,
-                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    sqlite3_free(path);
+    rc = f->sqlite.open_v2(path, &f->db,
+                           SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    f->sqlite.free(path);
     if (rc != SQLITE_OK) {
         return failed(f, "open", why);
     }
-    sqlite3_extended_result_codes(f->db, 1);
-    if (sqlite3_db_readonly(f->db, "main") != 0) {
+    f->sqlite.extended_result_codes(f->db, 1);
+    if (f->sqlite.db_readonly(f->db, "main") != 0) {
         return fail(why, TITAN_E_INVALID_CONFIG,
                     "the store %s may only be read: make it writable for this user", f->path);
     }
@@ -275,8 +278,8 @@ static int open_database(struct kv_file *f, struct failure *why)
 
 static int execute(struct kv_file *f, const char *sql, const char *doing, struct failure *why)
 {
-    return sqlite3_exec(f->db, sql, NULL, NULL, NULL) == SQLITE_OK ? TITAN_OK
-                                                                   : failed(f, doing, why);
+    return f->sqlite.exec(f->db, sql, NULL, NULL, NULL) == SQLITE_OK ? TITAN_OK
+                                                                     : failed(f, doing, why);
 }
 
 static int query_number(struct kv_file *f, const char *sql, int64_t *v, struct failure *why)
@@ -284,13 +287,13 @@ static int query_number(struct kv_file *f, const char *sql, int64_t *v, struct f
     sqlite3_stmt *s = NULL;
     int code = TITAN_OK;
 
-    if (sqlite3_prepare_v2(f->db, sql, -1, &s, NULL) != SQLITE_OK ||
-        sqlite3_step(s) != SQLITE_ROW) {
+    if (f->sqlite.prepare_v3(f->db, sql, -1, 0, &s, NULL) != SQLITE_OK ||
+        f->sqlite.step(s) != SQLITE_ROW) {
         code = failed(f, "open", why);
     } else {
-        *v = sqlite3_column_int64(s, 0);
+        *v = f->sqlite.column_int64(s, 0);
     }
-    sqlite3_finalize(s);
+    f->sqlite.finalize(s);
     return code;
 }
 
@@ -335,18 +338,17 @@ static int prepare_file(struct kv_file *f, const struct kv_options *options, str
         (code = execute(f, sync, "open", why)) < 0 || !fresh) {
         return code;
     }
-    sqlite3_snprintf(
-        sizeof make, make,
-        "BEGIN EXCLUSIVE; %s; PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
-        make_schema, APPLICATION_ID, SCHEMA_VERSION);
+    snprintf(make, sizeof make,
+             "BEGIN EXCLUSIVE; %s; PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
+             make_schema, APPLICATION_ID, SCHEMA_VERSION);
     return execute(f, make, "make", why);
 }
 
 static int prepare_statements(struct kv_file *f, struct failure *why)
 {
     for (int i = 0; i < STATEMENTS; i++) {
-        if (sqlite3_prepare_v3(f->db, sources[i], -1, SQLITE_PREPARE_PERSISTENT, &f->statements[i],
-                               NULL) != SQLITE_OK) {
+        if (f->sqlite.prepare_v3(f->db, sources[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                 &f->statements[i], NULL) != SQLITE_OK) {
             return failed(f, "open", why);
         }
     }
@@ -356,10 +358,10 @@ static int prepare_statements(struct kv_file *f, struct failure *why)
 static void close_database(struct kv_file *f)
 {
     for (int i = 0; i < STATEMENTS; i++) {
-        sqlite3_finalize(f->statements[i]);
+        f->sqlite.finalize(f->statements[i]);
         f->statements[i] = NULL;
     }
-    sqlite3_close(f->db);
+    f->sqlite.close(f->db);
     f->db = NULL;
 }
 
@@ -396,6 +398,10 @@ int kv_file_open(struct kv_file **file, const char *path, const struct kv_option
 
     if (f == NULL) {
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "the store %s: out of memory", path);
+    }
+    if ((code = sqlite_load(&f->sqlite, path, why)) < 0) {
+        free(f);
+        return code;
     }
     f->path = path;
     f->clock = options->clock ? *options->clock : system_clock;
