@@ -16,6 +16,7 @@
 #include "manager/pool.h"
 #include "rpc/peer.h"
 #include "script/runtime.h"
+#include "store/kv.h"
 
 enum task_state { TASK_IDLE, TASK_RUNNING, TASK_WAITING, TASK_PARKED, TASK_READY, TASK_FOREIGN };
 
@@ -29,6 +30,8 @@ struct task {
     struct call call;              /* the answer it waits for, if any */
     struct pool_call pooled;       /* its place in a pool, if it calls through one */
     struct timer timer;            /* the time it waits for, if any */
+    struct kv_wait stored;         /* what it waits for from a store, if anything */
+    const struct kv_answer *kept;  /* only while it is resumed with it */
     const struct reply *reply;     /* only while it is resumed with it */
     const struct failure *refusal; /* the same: why a pool has no worker for it */
     bool interrupted; /* the error at the top of its stack is to be raised when it is resumed */
