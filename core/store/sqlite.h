@@ -35,7 +35,7 @@
     X(step)                                                                                        \
     X(system_errno)
 
-#define SQLITE_POINTER(name) __typeof__(&sqlite3_##name) name;
+#define SQLITE_POINTER(name) __typeof__ (&sqlite3_##name)(name);
 
 struct sqlite {
     SQLITE_FUNCTIONS(SQLITE_POINTER)

@@ -55,7 +55,7 @@ static inline void hear(struct kv_wait *w, const struct kv_answer *answer)
     }
     if (answer->failure != NULL) {
         h->code = answer->failure->code;
-        strcpy(h->message, answer->failure->message);
+        snprintf(h->message, sizeof h->message, "%s", answer->failure->message);
     }
 }
 
@@ -73,6 +73,11 @@ static inline void await(struct store *s, const struct heard *h)
 }
 
 /* ---- one thing at a time ---- */
+
+static inline void set_path(struct store *s, const char *path)
+{
+    snprintf(s->path, sizeof s->path, "%s", path);
+}
 
 static inline struct heard open_store(struct store *s)
 {

@@ -65,13 +65,10 @@ static void a_directory_that_is_not_there_is_refused(void **state)
 static void a_file_in_the_place_of_the_directory_is_refused(void **state)
 {
     struct store *s = *state;
-    char file[sizeof s->path];
 
     write_file(s, "x", 1);
-    strcpy(file, s->path);
-    strcat(s->path, "/x");
+    snprintf(s->path, sizeof s->path, "%s/store.db/x", s->dir);
     expect_refused(s, TITAN_E_INVALID_CONFIG, strerror(ENOTDIR));
-    strcpy(s->path, file);
 }
 
 static void a_directory_a_pipe_and_no_name_are_refused(void **state)
@@ -80,9 +77,9 @@ static void a_directory_a_pipe_and_no_name_are_refused(void **state)
 
     assert_int_equal(mkfifo(s->path, 0600), 0);
     expect_refused(s, TITAN_E_INVALID_CONFIG, "is a device, a pipe");
-    strcpy(s->path, s->dir);
+    set_path(s, s->dir);
     expect_refused(s, TITAN_E_INVALID_CONFIG, "is a directory, not a file");
-    strcpy(s->path, "");
+    set_path(s, "");
     expect_refused(s, TITAN_E_INVALID_CONFIG, "has no path");
 }
 
@@ -93,7 +90,7 @@ static void a_relative_path_is_a_file_whatever_its_name_means_to_sqlite(void **s
 
     assert_non_null(getcwd(cwd, sizeof cwd));
     assert_int_equal(chdir(s->dir), 0);
-    strcpy(s->path, ":memory:");
+    set_path(s, ":memory:");
     expect_opens(s);
     close_store(s);
     assert_int_equal(unlink(":memory:"), 0);
@@ -212,7 +209,7 @@ static void without_a_file_every_operation_fails_with_what_opening_failed_with(v
     struct store *s = *state;
     struct heard opened, h;
 
-    strcpy(s->path, s->dir);
+    set_path(s, s->dir);
     kv_open(&s->kv, &s->loop->reactor, s->path, &s->options, hearing(&opened), NULL);
     h = get(s, "a");
     assert_int_equal(opened.code, TITAN_E_INVALID_CONFIG);
