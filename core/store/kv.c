@@ -303,6 +303,7 @@ void kv_close(struct kv **kv, struct kv_wait *w)
     *kv = NULL;
     op = closing->close;
     closing->close = NULL;
+    atomic_store(&closing->closing, true);
     add(closing, op, w);
     flusher_cancel(&closing->flush);
     hand_over(&closing->flush);

@@ -5,13 +5,15 @@
 #ifndef TITAN_STORE_KV_FILE_H
 #define TITAN_STORE_KV_FILE_H
 
+#include <stdatomic.h>
+
 #include "store/kv.h"
 
 struct kv_file;
 
-/* `path` outlives the file. */
+/* `path` outlives the file. Once *give_up is true it waits no longer for whoever has the file. */
 int kv_file_open(struct kv_file **file, const char *path, const struct kv_options *options,
-                 struct failure *why);
+                 const atomic_bool *give_up, struct failure *why);
 
 /* Does nothing for NULL. */
 void kv_file_close(struct kv_file *file);

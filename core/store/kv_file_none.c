@@ -2,9 +2,10 @@
 #include "store/kv_file.h"
 
 int kv_file_open(struct kv_file **file, const char *path, const struct kv_options *options,
-                 struct failure *why)
+                 const atomic_bool *give_up, struct failure *why)
 {
     (void)options;
+    (void)give_up;
     *file = NULL;
     return fail(why, TITAN_E_INVALID_CONFIG,
                 "the store %s: this Titan is built without SQLite; build it with "

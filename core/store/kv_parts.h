@@ -2,6 +2,8 @@
 #ifndef TITAN_STORE_KV_PARTS_H
 #define TITAN_STORE_KV_PARTS_H
 
+#include <stdatomic.h>
+
 #include "store/kv.h"
 
 enum kv_kind { KV_OP_OPEN, KV_OP_GET, KV_OP_PUT, KV_OP_REMOVE, KV_OP_CLOSE };
@@ -34,6 +36,8 @@ struct kv {
     /* Set before the thread begins. */
     struct kv_options options;
     char *path;
+
+    atomic_bool closing; /* nobody cares any more whether the file opens */
 
     /* Both sides', under the mutex. */
     uv_mutex_t mutex;

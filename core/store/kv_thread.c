@@ -165,7 +165,7 @@ static void give_back(struct kv *kv, struct list *batch)
 static void open_file(struct worker *w, struct kv_op *op)
 {
     w->swept = true;
-    if (kv_file_open(&w->file, w->kv->path, &w->kv->options, &w->unopened) < 0) {
+    if (kv_file_open(&w->file, w->kv->path, &w->kv->options, &w->kv->closing, &w->unopened) < 0) {
         set_failure(op, &w->unopened);
     }
 }

@@ -266,6 +266,22 @@ static void opening_waits_for_a_lock_and_not_for_ever(void **state)
     expect_entry(s, "key 1", "some value");
 }
 
+static void closing_ends_the_waiting_for_a_lock(void **state)
+{
+    struct store *s = *state;
+    struct heard h;
+    sqlite3 *db;
+
+    make_file(s);
+    assert_int_equal(sqlite3_open(s->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    s->options.busy_timeout_ms = 2 * PATIENCE_S * 1000;
+    kv_open(&s->kv, &s->loop->reactor, s->path, &s->options, hearing(&h), NULL);
+    close_store(s);
+    assert_int_equal(h.code, TITAN_E_OVERLOADED);
+    sqlite3_close(db);
+}
+
 /* ---- too much ---- */
 
 static void beyond_so_many_operations_it_is_overloaded(void **state)
@@ -409,6 +425,7 @@ int main(void)
         store_test(a_second_store_on_the_same_file_is_told_so),
         store_test(nobody_else_looks_into_an_open_file),
         store_test(opening_waits_for_a_lock_and_not_for_ever),
+        store_test(closing_ends_the_waiting_for_a_lock),
         store_test(beyond_so_many_operations_it_is_overloaded),
         store_test(beyond_so_many_bytes_it_is_overloaded),
         store_test(when_the_disk_is_full_a_transaction_fails_as_a_whole_and_later_ones_are_tried),
