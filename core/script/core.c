@@ -105,6 +105,7 @@ static int open_core(lua_State *L)
     core_add_digest(L);
     core_add_resilience(L);
     core_add_series(L);
+    core_add_store(L);
     return 1;
 }
 

@@ -183,6 +183,7 @@ static void stop_waiting(struct task *t)
 {
     call_forget(&t->call);
     pool_call_forget(&t->pooled);
+    kv_forget(&t->stored);
     timer_disarm(runtime_reactor(t->runtime), &t->timer);
     list_remove(&t->ready);
     t->interrupted = false;
@@ -247,6 +248,7 @@ bool task_interrupt(struct task *t, lua_State *L)
     }
     call_forget(&t->call);
     pool_call_forget(&t->pooled);
+    kv_forget(&t->stored);
     lua_xmove(L, t->co, 1);
     t->interrupted = true;
     if (t->state != TASK_READY) {
@@ -315,6 +317,7 @@ static void discard(struct task *t)
     (void)own_request_end(&t->asked);
     call_forget(&t->call);
     pool_call_forget(&t->pooled);
+    kv_forget(&t->stored);
     timer_disarm(&rt->reactor, &t->timer);
     if (t->state != TASK_IDLE) {
         lua_resetthread(t->co);

@@ -18,6 +18,7 @@
 #include "rpc/peer.h"
 #include "script/runtime.h"
 #include "script/scope.h"
+#include "store/kv.h"
 
 enum task_state { TASK_IDLE, TASK_RUNNING, TASK_WAITING, TASK_PARKED, TASK_READY, TASK_FOREIGN };
 
@@ -38,6 +39,8 @@ struct task {
     struct call call;              /* the answer it waits for, if any */
     struct pool_call pooled;       /* its place in a pool, if it calls through one */
     struct timer timer;            /* the time it waits for, if any */
+    struct kv_wait stored;         /* what it waits for from a store, if anything */
+    const struct kv_answer *kept;  /* only while it is resumed with it */
     const struct reply *reply;     /* only while it is resumed with it */
     const struct failure *refusal; /* the same: why a pool has no worker for it */
     struct scope scope;            /* the call that it is part of */
