@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "script/embedded.h"
 #include "script/runtime.h"
 #include "script/value.h"
@@ -56,19 +55,6 @@ static int core_decode(lua_State *L)
     return value_decode(L, bytes, limits.nesting, &why) == TITAN_OK ? 1 : script_raise(L, &why);
 }
 
-/* now_ms() -> the wall clock, whole ms; monotonic_ms() -> for durations, with fractions */
-static int core_now_ms(lua_State *L)
-{
-    lua_pushinteger(L, (lua_Integer)wall_ms());
-    return 1;
-}
-
-static int core_monotonic_ms(lua_State *L)
-{
-    lua_pushnumber(L, (lua_Number)now_ns() / 1e6);
-    return 1;
-}
-
 /* realpath(path) -> the absolute path, or nil and why not */
 static int core_realpath(lua_State *L)
 {
@@ -89,8 +75,6 @@ static int open_core(lua_State *L)
         {"suggest", core_suggest},
         {"encode", core_encode},
         {"decode", core_decode},
-        {"now_ms", core_now_ms},
-        {"monotonic_ms", core_monotonic_ms},
         {"realpath", core_realpath},
         {NULL, NULL},
     };
@@ -98,6 +82,7 @@ static int open_core(lua_State *L)
     luaL_newlib(L, functions);
     lua_pushstring(L, titan_version());
     lua_setfield(L, -2, "version");
+    core_add_clock(L);
     core_add_tasks(L);
     core_add_manager(L);
     core_add_worker(L);
