@@ -55,6 +55,37 @@ static int core_decode(lua_State *L)
     return value_decode(L, bytes, limits.nesting, &why) == TITAN_OK ? 1 : script_raise(L, &why);
 }
 
+/* passed(what, frame_len, nesting, ...) -> the values as they would arrive at another process under
+ * these limits; raises what a call would. `what` is what a value is called there. */
+static int core_passed(lua_State *L)
+{
+    struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct buf b = {0};
+    struct failure why;
+    struct span bytes;
+    int code, count;
+
+    limits.frame = (uint32_t)luaL_checkinteger(L, 2);
+    limits.nesting = (unsigned)luaL_checkinteger(L, 3);
+    code = value_encode_list(L, 4, lua_gettop(L) - 3, luaL_checkstring(L, 1), &limits, &b, &why);
+    if (code == TITAN_OK && buf_len(&b) > limits.frame) {
+        code = fail(&why, TITAN_E_LIMIT_EXCEEDED,
+                    "the message is larger than a frame may be (limits.frame = %u bytes)",
+                    limits.frame);
+    }
+    if (code == TITAN_OK) {
+        lua_settop(L, 0);
+        bytes.len = buf_len(&b);
+        bytes.at = (const uint8_t *)lua_pushlstring(L, (const char *)buf_front(&b), bytes.len);
+    }
+    buf_free(&b);
+    if (code < 0) {
+        return script_raise(L, &why);
+    }
+    count = value_decode_list(L, bytes, limits.nesting, &why);
+    return count < 0 ? script_raise(L, &why) : count;
+}
+
 /* realpath(path) -> the absolute path, or nil and why not */
 static int core_realpath(lua_State *L)
 {
@@ -75,6 +106,7 @@ static int open_core(lua_State *L)
         {"suggest", core_suggest},
         {"encode", core_encode},
         {"decode", core_decode},
+        {"passed", core_passed},
         {"realpath", core_realpath},
         {NULL, NULL},
     };
