@@ -407,7 +407,7 @@ end
 --- Set by titan.testing: who owns the tasks that are started in a coroutine. They end with their
 --- owner, and no run waits for them. `adopt` gets the future of a new one and returns the function
 --- to be run in it.
----@type table<thread, { adopt: fun(self: table, future: titan.Future, fn: function): function }>?
+---@type table<thread, titan.TaskOwner>?
 tasks.owners = nil
 
 tasks.failed = false -- whether an error nobody awaited has been reported
