@@ -163,7 +163,8 @@ for kind, testing in pairs { real = {}, mock = { use_mock_spawner = true } } do
     end))
 
     it("says why it did not start", of_kind(function(pm)
-      local err = expect.error("spawn_failed", pm.spawn, pm, MOCKED, { options = { broken = true } })
+      local err = expect.error("spawn_failed", pm.spawn, pm, MOCKED,
+        { options = { broken = true } })
       expect.part('worker "mocked" did not start: init broke', err.message)
       expect.part('there is no module "workers.mokced"; did you mean "workers.mocked"?',
         expect.error("spawn_failed", pm.spawn, pm, "workers.mokced").message)

@@ -175,7 +175,9 @@ describe("titan.testing.virtual_clock", function()
       "today").message)
   end))
 
-  it("ends calls to real workers at their deadlines", managed({ monitoring = { health_check = { interval = "24h" } } }, function(pm)
+  it("ends calls to real workers at their deadlines", managed({
+    monitoring = { health_check = { interval = "24h" } },
+  }, function(pm)
     local gate = pm:spawn "workers.gate"
     local clock <close> = titan.testing.virtual_clock()
     local call = gate:with({ timeout = "10m" }).async:pass(1)

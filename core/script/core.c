@@ -62,7 +62,7 @@ static int core_passed(lua_State *L)
     struct wire_limits limits = WIRE_LIMITS_DEFAULT;
     struct buf b = {0};
     struct failure why;
-    struct span bytes;
+    struct span bytes = {NULL, 0};
     int code, count;
 
     limits.frame = (uint32_t)luaL_checkinteger(L, 2);
@@ -103,12 +103,8 @@ static int core_realpath(lua_State *L)
 static int open_core(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"suggest", core_suggest},
-        {"encode", core_encode},
-        {"decode", core_decode},
-        {"passed", core_passed},
-        {"realpath", core_realpath},
-        {NULL, NULL},
+        {"suggest", core_suggest}, {"encode", core_encode},     {"decode", core_decode},
+        {"passed", core_passed},   {"realpath", core_realpath}, {NULL, NULL},
     };
 
     luaL_newlib(L, functions);

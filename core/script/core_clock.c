@@ -1,5 +1,5 @@
-/* What the time is, as Lua functions, and the clock under a test's hand. lua/titan/testing/clock.lua
- * makes an object of it. */
+/* What the time is, as Lua functions, and the clock under a test's hand, of which
+ * lua/titan/testing/clock.lua makes an object. */
 #include <lauxlib.h>
 
 #include "base/clock.h"

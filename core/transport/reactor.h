@@ -25,7 +25,7 @@ struct reactor {
     struct list dirty; /* of struct flusher: has something to send */
     struct list quiet; /* of struct flusher: waits until there is nothing to do */
     unsigned quiet_turns;
-    bool held;         /* the clock stands still at held_ms */
+    bool held; /* the clock stands still at held_ms */
     uint64_t held_ms;
     uint64_t ahead_ms; /* of the loop's clock (modulo 2^64), since it was held and moved */
     unsigned open;     /* uv handles whose close callback is still to come */

@@ -106,8 +106,8 @@ makers[tokens.REGISTRY] = view("discover", "get_process_info", "get_all_processe
 makers[tokens.METRICS] = view "get_metrics"
 makers[tokens.HEALTH] = view "health"
 
--- What is made of what, unless it is overridden. A manager is made with a spawner that is overridden
--- and brings its own otherwise: either way the two belong together.
+-- What is made of what, unless it is overridden. A manager is made with a spawner that is
+-- overridden and brings its own otherwise: either way the two belong together.
 ---@type table<titan.Token, titan.Token[]>
 local parts <const> = {
   [tokens.CONFIG] = {},
@@ -373,8 +373,8 @@ local function check_async(checked)
 end
 
 --- A module whose config is made when it is first needed: `use_factory` gets the values of the
---- tokens in `inject` and may wait. They come from `use_existing`, another module, if that is given,
---- else from this one.
+--- tokens in `inject` and may wait. They come from `use_existing`, another module, if that is
+--- given, else from this one.
 ---
 --- With `use_existing` alone the module has what that one has, but for what is overridden here and
 --- what is made of it. Raises `invalid_config`.

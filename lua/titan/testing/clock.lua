@@ -2,8 +2,8 @@
 --
 -- While it lives, no time passes in this process but by `advance`, `run_until_idle` and `set_wall`:
 -- for titan.sleep and titan.timeout, the deadlines of calls, restarts, health checks, pools,
--- supervisors, and for whatever asks core.monotonic_ms and core.now_ms. When it is closed, time goes
--- on from where it stands (the wall clock is what it is again).
+-- supervisors, and for whatever asks core.monotonic_ms and core.now_ms. When it is closed, time
+-- goes on from where it stands (the wall clock is what it is again).
 --
 -- Worker processes have clocks of their own, which this one does not touch; so have luv's timers,
 -- os.time and os.clock. What is measured of processes (their uptime, how long calls took in them)

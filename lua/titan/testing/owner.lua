@@ -51,7 +51,8 @@ function Owner:adopt(future, fn)
   return owned(self, fn)
 end
 
---- Runs `fn` as a task until it first waits. `done` hears how it ended, an error as it would travel.
+--- Runs `fn` as a task until it first waits. `done` hears how it ended, an error as it would
+--- travel.
 ---@param done fun(ok: boolean, ...)
 ---@param fn fun(...): ...
 ---@param ... any

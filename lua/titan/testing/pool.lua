@@ -153,10 +153,9 @@ local function is_up(worker)
 end
 
 -- Takes it out, and waits for its end: its calls finish first.
----@param self titan.MockPool
 ---@param worker titan.MockPoolWorker
 ---@param ms integer
-local function retire(self, worker, ms)
+local function retire(worker, ms)
   worker.retiring = true
   worker.process:stop(ms)
 end
@@ -428,7 +427,7 @@ function Pool:stop(timeout)
   self:_refuse_all(self:_is_over())
   local stops = {}
   for _, worker in ipairs(table.move(self.workers, 1, #self.workers, 1, {})) do
-    stops[#stops + 1] = tasks.go(retire, self, worker, timeout or self.options.stop_timeout)
+    stops[#stops + 1] = tasks.go(retire, worker, timeout or self.options.stop_timeout)
   end
   tasks.all(stops)
   self:_give_up(self:_is_over())
@@ -443,7 +442,7 @@ local function scale(self, size)
   end
   local stops = {}
   for i = size + 1, #self.workers do
-    stops[#stops + 1] = tasks.go(retire, self, self.workers[i], self.options.stop_timeout)
+    stops[#stops + 1] = tasks.go(retire, self.workers[i], self.options.stop_timeout)
   end
   tasks.all(stops)
   tell_size(self, "scale", from)
@@ -503,7 +502,7 @@ local function own_functions(self)
     check_alive(self)
     for _, worker in ipairs(table.move(self.workers, 1, #self.workers, 1, {})) do
       add_worker(self)
-      retire(self, worker, self.options.stop_timeout)
+      retire(worker, self.options.stop_timeout)
     end
     return true
   end

@@ -204,22 +204,20 @@ end
 
 ---@param method string
 function Process:_check_callable(method)
-  local status, code, why = self.status, nil, nil
-  local last = self.last_error and self.last_error.message or KILLED
+  local status, ended = self.status, self.ended:done()
   if status == "running" then
     return
-  elseif status == "starting" and not self.proxy then
-    code, why = "worker_lost", "the worker is not ready yet"
-  elseif self.ended:done() and status == "stopped" then
+  end
+  local code, why = "worker_lost", self.last_error and self.last_error.message or KILLED
+  if status == "stopped" then
     code, why = "destroyed", "the worker has been stopped"
-  elseif self.ended:done() then
-    code, why = "worker_lost", "the worker is gone: " .. last
   elseif status == "stopping" then
     code, why = "shutting_down", "the worker is stopping"
   elseif status == "starting" then
-    code, why = "worker_lost", "the worker is not ready yet"
+    why = "the worker is not ready yet"
   else
-    code, why = "worker_lost", "the worker is down and to be started again: " .. last
+    why = (ended and "the worker is gone: " or "the worker is down and to be started again: ")
+      .. why
   end
   error(failure(self, code, why, method), 0)
 end
@@ -264,12 +262,12 @@ end
 ---@param ok boolean
 ---@param ... any
 function Process:_call_ended(call, ok, ...)
-  local results, err = nil, nil
+  local results, err
   if ok then
     ok, results = pcall(self._passed, self, "result", ...)
-    err = not ok and failure(self, results.code, results.message, call.method) or nil
+    err = not ok and failure(self, results.code, results.message, call.method)
   else
-    err = travelled(self, ..., call.method)
+    err = travelled(self, (...), call.method)
   end
   if self.in_flight[call] then
     self.in_flight[call] = nil
@@ -594,7 +592,8 @@ end
 function process.new(spawner, target, options, fields)
   local self = setmetatable({
     spawner = spawner, target = target, options = options, id = fields.id, name = fields.name,
-    pool = fields.pool, packed_options = fields.packed_options, status = "pending", life = 0, restart_count = 0, restarted_at = {},
+    pool = fields.pool, packed_options = fields.packed_options, status = "pending", life = 0,
+    restart_count = 0, restarted_at = {},
     in_flight = {}, numbers = numbers.new(), dependencies = options.dependencies,
     info = { name = fields.name, methods = {}, names = {} },
   }, Process)

@@ -10,8 +10,8 @@
 -- on_shutdown, annotations, what can travel and what not (tables arrive as copies), the errors and
 -- their texts, deadlines, restarts, events. What is not: there is no pid, no environment or
 -- directory of its own, no memory of its own (a module that a class requires is one for all), and a
--- method that does not wait is not interrupted by anything. The wait before a restart has no jitter,
--- and a run does not go on for a pool's sake.
+-- method that does not wait is not interrupted by anything. The wait before a restart has no
+-- jitter, and a run does not go on for a pool's sake.
 
 local config = require "titan.config"
 local core = require "titan.core"
