@@ -211,6 +211,7 @@ for kind, testing in pairs { real = {}, mock = { use_mock_spawner = true } } do
       assert.same({ "degraded", "how: it is cold" }, { health.status, health.reason })
       assert.equal("degraded", pm:health().status)
       assert.equal("degraded", pm:health().checks.weak.status)
+      assert.equal(1, weak:__metrics().methods.how.calls)
     end))
 
     it("ends with its proxy", of_kind(function(pm)
@@ -530,6 +531,40 @@ describe("titan.testing.mock_spawner", function()
     assert.equal(10, worker:count_turns())
     spawner:crash "mocked"
     assert.same({ true, 0 }, { clock:run_until_idle() })
+  end))
+
+  it("checks the health of a worker when it is asked", mocked(function(spawner, pm, clock)
+    local worker, changes = pm:spawn(MOCKED), {}
+    pm:on("health:change", function(change)
+      changes[#changes + 1] = change.from .. " " .. change.to
+    end)
+    assert.equal("healthy", worker:__health().status)
+    spawner:on("mocked", "how"):returns(false, "no connection")
+    assert.equal("how: no connection", worker:__health().reason)
+    clock:run_until_idle()
+    assert.same({ "unknown healthy", "healthy unhealthy" }, changes)
+    assert.equal("unhealthy", pm:health().status)
+    assert.same({}, spawner.calls)
+    spawner:on("mocked", "how"):returns(true):after "1h"
+    local slow = titan.go(worker.__health, worker)
+    clock:advance "5s"
+    expect.part("how: it raised: no answer within 5000 ms", slow:await().reason)
+  end))
+
+  it("fails a pool that has no worker left", mocked(function(spawner, pm, clock)
+    local pool, failed = pm:create_pool(MOCKED, { size = 1, max_concurrency = 1 }), nil
+    pm:on("pool:failed", function(event)
+      failed = event
+    end)
+    local lost, waiting = pool.async:linger(), pool.async:echo(1)
+    spawner:crash "mocked-1"
+    expect.error("worker_lost", lost.await, lost)
+    expect.part("the pool has no worker left: was killed by SIGKILL",
+      expect.error("worker_lost", waiting.await, waiting).message)
+    expect.part("the pool has no worker left",
+      expect.error("worker_lost", pool.echo, pool).message)
+    clock:run_until_idle()
+    assert.equal("mocked", failed.pool)
   end))
 
   it("keeps calls under way from nothing when the clock moves", mocked(function(_, pm, clock)

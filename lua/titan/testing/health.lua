@@ -46,7 +46,7 @@ end
 ---@return string? reason
 ---@return table? details
 local function ask(process, name)
-  local ok, first, second = pcall(process.run, process, name, 0)
+  local ok, first, second = pcall(process.probe, process, name)
   if not ok then
     return "unhealthy", "it raised: " .. (errors.is(first) and first.message
       or tasks.text_of(first))

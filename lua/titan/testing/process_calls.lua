@@ -124,12 +124,12 @@ local function await(self, call, timeout)
   return call.future:await()
 end
 
---- Runs a method, a private one too, without what stands before it in a call.
+---@param self titan.MockProcess
 ---@param method string
 ---@param timeout integer ms; 0 for none
 ---@param ... any
 ---@return any ...
-function Process:run(method, timeout, ...)
+local function run(self, method, timeout, ...)
   local passed, args = pcall(self._passed, self, "argument", ...)
   if not passed then
     error(self:_failure(args.code, args.message, method), 0)
@@ -146,6 +146,31 @@ function Process:run(method, timeout, ...)
   return await(self, call, timeout)
 end
 
+--- Asks a health_check method. It is counted as a call, but no test has made it.
+---@param method string
+---@return any ...
+function Process:probe(method)
+  local timeout = self.spawner.config.monitoring.health_check.timeout
+  local future, finish = tasks.promise()
+  local number = self.numbers:begun(method)
+  future:ignore()
+  local co = self.owner:begin(function(ok, ...)
+    self.numbers:ended(number, not ok)
+    if ok then
+      finish(pcall(core.passed, "result", self.spawner.config.limits.frame,
+        self.spawner.config.limits.nesting, ...))
+    else
+      finish(false, travelled(self, (...), method))
+    end
+  end, self.spawner:_scripted(self, method) or self.functions[method], self.self)
+  if not tasks.wait(future, timeout) then
+    finish(false, self:_failure("timeout", string.format("no answer within %d ms", timeout),
+      method))
+    core.interrupt(co, errors.new("cancelled", "the caller no longer waits"))
+  end
+  return future:await()
+end
+
 --- A call, as a proxy makes it.
 ---@param method string
 ---@param timeout integer
@@ -154,7 +179,7 @@ end
 function Process:call(method, timeout, ...)
   core.current()
   self:_check_callable(method)
-  return self:run(method, timeout, ...)
+  return run(self, method, timeout, ...)
 end
 
 --- The call of one who knows only the service's name.
@@ -168,7 +193,7 @@ function Process:call_by_name(method, timeout, ...)
   if not self.info.methods[method] then
     error(proxy.no_such_method(self.info, method), 0)
   end
-  return self:run(method, timeout, ...)
+  return run(self, method, timeout, ...)
 end
 
 ---@return titan.Backend
