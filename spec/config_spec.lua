@@ -152,7 +152,6 @@ describe("config.check", function()
     { "resources.max_memory", "256MB", "resource limits are" },
     { "resources.max_cpu", 0.5, "resource limits are" },
     { "monitoring.tracing", true, "tracing is" },
-    { "testing.use_mock_spawner", true, "the testing kit is" },
     { "advanced.temp_dir", "/tmp", "temporary files are" },
   }
   for _, case in ipairs(not_built) do
@@ -176,7 +175,7 @@ describe("config.check", function()
     { "logs.fromat", "json", 'unknown key; did you mean "format"?' },
     { "limits.nestin", 3, 'unknown key; did you mean "nesting"?' },
     { "kubernetes", {}, "unknown key; allowed: advanced, isolation, limits, logs, monitoring, "
-      .. "preload, resources, restart_policy, store and transport" },
+      .. "preload, resources, restart_policy, store, testing and transport" },
     { "isolation", "proces", 'unknown value "proces"; did you mean "process"?' },
     { "isolation", 1, 'expected "process", given number 1' },
     { "transport", "unxi", 'unknown value "unxi"; did you mean "unix"?' },

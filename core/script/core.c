@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "script/embedded.h"
 #include "script/runtime.h"
 #include "script/value.h"
@@ -56,17 +55,35 @@ static int core_decode(lua_State *L)
     return value_decode(L, bytes, limits.nesting, &why) == TITAN_OK ? 1 : script_raise(L, &why);
 }
 
-/* now_ms() -> the wall clock, whole ms; monotonic_ms() -> for durations, with fractions */
-static int core_now_ms(lua_State *L)
+/* passed(what, frame_len, nesting, ...) -> the values as they would arrive at another process under
+ * these limits; raises what a call would. `what` is what a value is called there. */
+static int core_passed(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)wall_ms());
-    return 1;
-}
+    struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct buf b = {0};
+    struct failure why;
+    struct span bytes = {NULL, 0};
+    int code, count;
 
-static int core_monotonic_ms(lua_State *L)
-{
-    lua_pushnumber(L, (lua_Number)now_ns() / 1e6);
-    return 1;
+    limits.frame = (uint32_t)luaL_checkinteger(L, 2);
+    limits.nesting = (unsigned)luaL_checkinteger(L, 3);
+    code = value_encode_list(L, 4, lua_gettop(L) - 3, luaL_checkstring(L, 1), &limits, &b, &why);
+    if (code == TITAN_OK && buf_len(&b) > limits.frame) {
+        code = fail(&why, TITAN_E_LIMIT_EXCEEDED,
+                    "the message is larger than a frame may be (limits.frame = %u bytes)",
+                    limits.frame);
+    }
+    if (code == TITAN_OK) {
+        lua_settop(L, 0);
+        bytes.len = buf_len(&b);
+        bytes.at = (const uint8_t *)lua_pushlstring(L, (const char *)buf_front(&b), bytes.len);
+    }
+    buf_free(&b);
+    if (code < 0) {
+        return script_raise(L, &why);
+    }
+    count = value_decode_list(L, bytes, limits.nesting, &why);
+    return count < 0 ? script_raise(L, &why) : count;
 }
 
 /* realpath(path) -> the absolute path, or nil and why not */
@@ -86,18 +103,14 @@ static int core_realpath(lua_State *L)
 static int open_core(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"suggest", core_suggest},
-        {"encode", core_encode},
-        {"decode", core_decode},
-        {"now_ms", core_now_ms},
-        {"monotonic_ms", core_monotonic_ms},
-        {"realpath", core_realpath},
-        {NULL, NULL},
+        {"suggest", core_suggest}, {"encode", core_encode},     {"decode", core_decode},
+        {"passed", core_passed},   {"realpath", core_realpath}, {NULL, NULL},
     };
 
     luaL_newlib(L, functions);
     lua_pushstring(L, titan_version());
     lua_setfield(L, -2, "version");
+    core_add_clock(L);
     core_add_tasks(L);
     core_add_scope(L);
     core_add_manager(L);

@@ -5,6 +5,7 @@
 #include <lua.h>
 
 /* Each adds its functions to the table at the top of the stack. */
+void core_add_clock(lua_State *L);
 void core_add_tasks(lua_State *L);
 void core_add_scope(lua_State *L);
 void core_add_manager(lua_State *L);

@@ -140,6 +140,7 @@ static int runtime_new(lua_State *L)
     rt->L = lua_tothread(L, -1);
     lua_pop(L, 1);
     tasks_open(rt);
+    clock_open(rt);
     rt->uv = luv_loop(L);
     if (rt->uv == NULL) {
         if (uv_loop_init(&rt->own_loop) < 0) {

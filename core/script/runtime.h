@@ -27,6 +27,9 @@ struct runtime {
     unsigned idle_len;
     struct list ready;          /* tasks to resume at the end of this turn */
     struct flusher resume;      /* does that */
+    struct flusher settled;     /* of the clock under a test's hand: nothing is left to do, */
+    int settling;               /* which the coroutine at this reference waits for */
+    uint64_t wall_ahead_ms;     /* of the wall clock before the held one (modulo 2^64) */
     struct status_page *status; /* in a worker: where to note which method runs; else NULL */
     /* An error nobody can catch was reported: end what runs here, with a failure. */
     void (*uncaught)(struct runtime *rt);
@@ -38,6 +41,9 @@ struct runtime *runtime_of(lua_State *L);
 
 /* Opens the reactor on first use: not in a zygote, whose children need one each. */
 struct reactor *runtime_reactor(struct runtime *rt);
+
+/* Its part of a runtime that is being made: see core_clock.c. */
+void clock_open(struct runtime *rt);
 
 /* ---- errors as Lua objects ---- */
 

@@ -9,6 +9,7 @@
 #include "titan.h"
 
 #define NEVER UINT64_MAX
+#define QUIET_TURNS 2
 
 /* ---- the end of a turn ---- */
 
@@ -31,6 +32,26 @@ static void flush_once(struct reactor *r)
     }
 }
 
+static bool is_due(const struct reactor *r)
+{
+    return reactor_next_ms(r) <= reactor_now_ms(r);
+}
+
+/* A turn that had nothing to do is not enough: the loop has to have looked at its descriptors
+ * since. Only the first is told, since what it does may be work for the others to wait for. */
+static void tell_quiet(struct reactor *r)
+{
+    struct flusher *f = list_entry(r->quiet.next, struct flusher, node);
+
+    if (!list_empty(&r->dirty) || is_due(r)) {
+        r->quiet_turns = 0;
+    } else if (++r->quiet_turns == QUIET_TURNS) {
+        r->quiet_turns = 0;
+        list_remove(&f->node);
+        f->flush(f);
+    }
+}
+
 /* Twice: what resumed tasks wrote goes out in this turn, too. What they resume again has the next
  * one, so that tasks that wake each other keep the loop from nothing. */
 static void flush_turn(uv_prepare_t *handle)
@@ -39,7 +60,10 @@ static void flush_turn(uv_prepare_t *handle)
 
     flush_once(r);
     flush_once(r);
-    if (list_empty(&r->dirty)) {
+    if (!list_empty(&r->quiet)) {
+        tell_quiet(r);
+    }
+    if (list_empty(&r->dirty) && list_empty(&r->quiet)) {
         uv_idle_stop(&r->awake);
     }
 }
@@ -54,6 +78,14 @@ void reactor_stay_awake(struct reactor *r)
     uv_idle_start(&r->awake, nothing);
 }
 
+void reactor_when_quiet(struct reactor *r, struct flusher *f)
+{
+    list_remove(&f->node);
+    list_push(&r->quiet, &f->node);
+    r->quiet_turns = 0;
+    reactor_stay_awake(r);
+}
+
 void flusher_init(struct flusher *f, void (*flush)(struct flusher *f))
 {
     list_init(&f->node);
@@ -64,23 +96,27 @@ void flusher_init(struct flusher *f, void (*flush)(struct flusher *f))
 
 uint64_t reactor_now_ms(const struct reactor *r)
 {
-    return uv_now(r->uv);
+    return r->held ? r->held_ms : uv_now(r->uv) + r->ahead_ms;
 }
 
 static void alarm_rang(uv_timer_t *handle);
 
+static void ring(struct reactor *r, uint64_t at_ms, uint64_t in_ms)
+{
+    r->alarm_ms = at_ms;
+    uv_timer_start(&r->alarm, alarm_rang, in_ms, 0);
+}
+
 /* The uv timer only ever moves to an earlier time: a disarmed timer leaves it as it is, and an
  * alarm that finds nothing due sets itself anew. So arming and disarming for every call costs a
- * heap operation and nothing else. */
+ * heap operation and nothing else. While the clock is held no later time comes by itself. */
 static void set_alarm(struct reactor *r, uint64_t at_ms)
 {
     uint64_t now = reactor_now_ms(r);
 
-    if (at_ms >= r->alarm_ms) {
-        return;
+    if (at_ms < r->alarm_ms && (!r->held || at_ms <= now)) {
+        ring(r, at_ms, at_ms > now ? at_ms - now : 0);
     }
-    r->alarm_ms = at_ms;
-    uv_timer_start(&r->alarm, alarm_rang, at_ms > now ? at_ms - now : 0, 0);
 }
 
 static void hold_loop(struct reactor *r, struct timer *t, bool hold)
@@ -111,11 +147,11 @@ static void alarm_rang(uv_timer_t *handle)
         t->fire(t);
     }
     r->alarm_ms = NEVER;
-    if (node != NULL) {
+    if (is_due(r)) {
         /* Not now: libuv would call back in this very turn, before it looks at descriptors. */
-        uint64_t soon = reactor_now_ms(r) + 1;
-
-        set_alarm(r, node->key > soon ? node->key : soon);
+        ring(r, reactor_now_ms(r) + 1, 1);
+    } else {
+        set_alarm(r, reactor_next_ms(r));
     }
 }
 
@@ -124,9 +160,9 @@ static void alarm_rang(uv_timer_t *handle)
  * most, and far cheaper than the clock. */
 static uint64_t arming_ms(const struct reactor *r)
 {
-    uint64_t tick = clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000u;
+    uint64_t tick = clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000u + r->ahead_ms;
 
-    return tick > reactor_now_ms(r) ? tick : reactor_now_ms(r);
+    return !r->held && tick > reactor_now_ms(r) ? tick : reactor_now_ms(r);
 }
 
 bool timer_arm(struct reactor *r, struct timer *t, uint64_t ms, bool holds)
@@ -158,6 +194,50 @@ uint64_t timer_left_ms(const struct reactor *r, const struct timer *t)
         return NEVER;
     }
     return t->node.key > now ? t->node.key - now : 0;
+}
+
+/* ---- a clock under somebody's hand ---- */
+
+uint64_t reactor_next_ms(const struct reactor *r)
+{
+    const struct heap_node *node = heap_first(&r->timers);
+
+    return node != NULL ? node->key : NEVER;
+}
+
+static void reset_alarm(struct reactor *r)
+{
+    uv_timer_stop(&r->alarm);
+    r->alarm_ms = NEVER;
+    set_alarm(r, reactor_next_ms(r));
+}
+
+void reactor_hold_clock(struct reactor *r)
+{
+    if (!r->held) {
+        /* Rounded up: who has asked for the time in fractions must not see it go back. */
+        r->held_ms = (now_ns() + 999999u) / 1000000u + r->ahead_ms;
+        r->held = true;
+        reset_alarm(r);
+    }
+}
+
+void reactor_move_clock(struct reactor *r, uint64_t to_ms)
+{
+    if (r->held && to_ms > r->held_ms) {
+        r->held_ms = to_ms;
+        reset_alarm(r);
+    }
+}
+
+void reactor_release_clock(struct reactor *r)
+{
+    if (r->held) {
+        uv_update_time(r->uv);
+        r->ahead_ms = r->held_ms - uv_now(r->uv);
+        r->held = false;
+        reset_alarm(r);
+    }
 }
 
 /* ---- descriptors ---- */
@@ -266,6 +346,7 @@ int reactor_open(struct reactor *r, uv_loop_t *uv)
     r->uv = uv;
     r->alarm_ms = NEVER;
     list_init(&r->dirty);
+    list_init(&r->quiet);
     r->scratch = malloc(SCRATCH_LEN);
     if (r->scratch == NULL) {
         return TITAN_E_LIMIT_EXCEEDED;

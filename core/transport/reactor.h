@@ -2,6 +2,8 @@
  * What one loop drives for Titan: descriptors to watch, deadlines, and the end of a turn, when
  * everything written during it goes out at once. One reactor a loop, used by the loop's thread
  * alone.
+ *
+ * Its clock can be held, for tests: time then stands still until it is moved by hand.
  */
 #ifndef TITAN_TRANSPORT_REACTOR_H
 #define TITAN_TRANSPORT_REACTOR_H
@@ -21,6 +23,11 @@ struct reactor {
     uint64_t alarm_ms; /* when the alarm goes off; UINT64_MAX while it is off */
     struct heap timers;
     struct list dirty; /* of struct flusher: has something to send */
+    struct list quiet; /* of struct flusher: waits until there is nothing to do */
+    unsigned quiet_turns;
+    bool held; /* the clock stands still at held_ms */
+    uint64_t held_ms;
+    uint64_t ahead_ms; /* of the loop's clock (modulo 2^64), since it was held and moved */
     unsigned open;     /* uv handles whose close callback is still to come */
     unsigned holding;  /* timers that keep the loop alive */
     uint8_t *scratch;  /* what channels read into */
@@ -52,6 +59,21 @@ uint64_t timer_left_ms(const struct reactor *r, const struct timer *t);
 
 /* The loop's time in ms, taken once a turn. */
 uint64_t reactor_now_ms(const struct reactor *r);
+
+/* ---- a clock under somebody's hand ---- */
+
+/* Holds the clock: from here on only reactor_move_clock lets time pass. Timers that are due fire
+ * all the same, those armed for 0 ms too; a timer of a later time keeps no loop alive. */
+void reactor_hold_clock(struct reactor *r);
+
+/* To a time not before the present one. What is due then fires in the turns that follow. */
+void reactor_move_clock(struct reactor *r, uint64_t to_ms);
+
+/* Lets the clock go on from where it stands: what is armed has as long to go as it had. */
+void reactor_release_clock(struct reactor *r);
+
+/* When the first timer is due; UINT64_MAX when none is armed. */
+uint64_t reactor_next_ms(const struct reactor *r);
 
 /* ---- descriptors ---- */
 
@@ -92,7 +114,11 @@ static inline void reactor_flush_later(struct reactor *r, struct flusher *f)
     }
 }
 
-/* Takes the request back, as before the owner goes away. */
+/* Calls f->flush once, when turns have come to an end that left nothing to do: nothing to flush, no
+ * timer due, nothing to read. The loop does not sleep before. */
+void reactor_when_quiet(struct reactor *r, struct flusher *f);
+
+/* Takes either request back, as before the owner goes away. */
 static inline void flusher_cancel(struct flusher *f)
 {
     list_remove(&f->node);

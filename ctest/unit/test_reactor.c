@@ -342,6 +342,113 @@ static void a_flush_that_asks_for_itself_again_keeps_the_loop_from_nothing(void 
     flusher_cancel(&p.flusher);
 }
 
+/* ---- a clock under somebody's hand ---- */
+
+static void a_held_clock_stands_still_and_nothing_later_fires(void **state)
+{
+    struct fixture *f = *state;
+    int count = 0;
+    struct clock c = clock_of(f, &count);
+    uint64_t at;
+
+    reactor_hold_clock(&f->reactor);
+    at = reactor_now_ms(&f->reactor);
+    arm(&c, 1);
+    while (uv_now(&f->loop) < at + 3) {
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+        uv_update_time(&f->loop);
+    }
+    run_idle(f);
+    assert_int_equal(c.fired, 0);
+    assert_int_equal(reactor_now_ms(&f->reactor), at);
+    assert_int_equal(timer_left_ms(&f->reactor, &c.timer), 1);
+    timer_disarm(&f->reactor, &c.timer);
+}
+
+static void a_moved_clock_fires_what_is_due_then_and_no_more(void **state)
+{
+    struct fixture *f = *state;
+    int count = 0;
+    struct clock near = clock_of(f, &count);
+    struct clock far = clock_of(f, &count);
+    uint64_t at;
+
+    reactor_hold_clock(&f->reactor);
+    at = reactor_now_ms(&f->reactor);
+    arm(&far, 3600000);
+    arm(&near, 1000);
+    assert_int_equal(reactor_next_ms(&f->reactor), at + 1000);
+    reactor_move_clock(&f->reactor, at + 999);
+    run_idle(f);
+    assert_int_equal(count, 0);
+    reactor_move_clock(&f->reactor, at + 1000);
+    run_until(f, count == 1);
+    assert_int_equal(near.fired, 1);
+    reactor_move_clock(&f->reactor, at);
+    assert_int_equal(reactor_now_ms(&f->reactor), at + 1000);
+    reactor_move_clock(&f->reactor, at + 3600000);
+    run_until(f, count == 2);
+    assert_int_equal(reactor_next_ms(&f->reactor), UINT64_MAX);
+}
+
+static void what_is_armed_for_now_fires_while_the_clock_is_held(void **state)
+{
+    struct fixture *f = *state;
+    int count = 0;
+    struct clock c = clock_of(f, &count);
+
+    reactor_hold_clock(&f->reactor);
+    c.again = 1; /* in 1 ms: not now */
+    arm(&c, 0);
+    run_until(f, c.fired == 1);
+    assert_false(uv_loop_alive(&f->loop)); /* it holds the loop, but its time never comes */
+    reactor_move_clock(&f->reactor, reactor_now_ms(&f->reactor) + 1);
+    run_until(f, c.fired == 2);
+}
+
+static void a_released_clock_goes_on_from_where_it_stood(void **state)
+{
+    struct fixture *f = *state;
+    int count = 0;
+    struct clock c = clock_of(f, &count);
+    uint64_t at;
+
+    arm(&c, 3600000);
+    reactor_hold_clock(&f->reactor);
+    at = c.timer.node.key - 5;
+    reactor_move_clock(&f->reactor, at);
+    reactor_release_clock(&f->reactor);
+    assert_int_equal(reactor_now_ms(&f->reactor), at);
+    run_until(f, c.fired);
+    assert_true(reactor_now_ms(&f->reactor) >= at + 5);
+    assert_true(reactor_now_ms(&f->reactor) < at + 3600000);
+    arm(&c, 1);
+    run_until(f, c.fired == 2);
+}
+
+static void quiet_comes_when_nothing_is_left_to_do(void **state)
+{
+    struct fixture *f = *state;
+    int count = 0;
+    struct clock c = clock_of(f, &count);
+    struct pen busy, last;
+
+    pen_init(&busy, f);
+    pen_init(&last, f);
+    reactor_hold_clock(&f->reactor);
+    busy.again = true;
+    reactor_flush_later(&f->reactor, &busy.flusher);
+    arm(&c, 0);
+    reactor_when_quiet(&f->reactor, &last.flusher);
+    run_until(f, c.fired && busy.flushed > 10);
+    assert_int_equal(last.flushed, 0);
+    busy.again = false;
+    run_until(f, last.flushed);
+    run_idle(f);
+    assert_int_equal(last.flushed, 1);
+    assert_false(uv_loop_alive(&f->loop));
+}
+
 /* ---- descriptors ---- */
 
 struct door {
@@ -504,6 +611,11 @@ int main(void)
         loop_test(a_flush_can_be_cancelled_by_another_in_the_same_turn),
         loop_test(what_a_flush_asks_for_comes_in_the_same_turn),
         loop_test(a_flush_that_asks_for_itself_again_keeps_the_loop_from_nothing),
+        loop_test(a_held_clock_stands_still_and_nothing_later_fires),
+        loop_test(a_moved_clock_fires_what_is_due_then_and_no_more),
+        loop_test(what_is_armed_for_now_fires_while_the_clock_is_held),
+        loop_test(a_released_clock_goes_on_from_where_it_stood),
+        loop_test(quiet_comes_when_nothing_is_left_to_do),
         loop_test(a_watch_hears_what_it_waits_for),
         loop_test(a_paused_watch_hears_nothing_until_it_goes_on),
         loop_test(a_watch_can_be_closed_from_its_own_callback),

@@ -63,8 +63,13 @@ manager_fields.monitoring = {
 }
 
 manager_fields.testing = {
-  kind = "table", pending = "the testing kit",
-  fields = { use_mock_spawner = { kind = "boolean", default = false } },
+  kind = "table",
+  fields = {
+    use_mock_spawner = {
+      kind = "boolean", default = false,
+      doc = "run workers inside this process: see titan.testing.mock_spawner",
+    },
+  },
 }
 
 manager_fields.advanced = {

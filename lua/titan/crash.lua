@@ -8,7 +8,7 @@ local crash = {}
 ---@class titan.CrashReport
 ---@field id string
 ---@field name string
----@field pid integer
+---@field pid? integer none of a mock process
 ---@field reason string such as "was killed by SIGKILL", "exited with code 3"
 ---@field exit_code? integer
 ---@field exit_signal? string
@@ -57,8 +57,8 @@ local Report = { __name = "titan.CrashReport" }
 ---@return string several lines
 function Report.__tostring(report)
   local lines = {
-    string.format("crash of %s (%s, pid %d): it %s", report.name, report.id, report.pid,
-      report.reason),
+    string.format("crash of %s (%s, %s): it %s", report.name, report.id,
+      report.pid and "pid " .. report.pid or "no process", report.reason),
     string.format("  was      %s; %d in flight; up for %s", doing(report), report.in_flight,
       duration(report.uptime)),
     string.format("  calls    %d, %d failed; Lua heap %s", report.calls, report.errors,

@@ -28,9 +28,32 @@ local titan = {
   workflow = class.not_built "workflow",
   actor = class.not_built "actor",
   supervisor = supervisors.declare,
-  for_root = class.not_built "for_root",
-  for_root_async = class.not_built "for_root_async",
   buffer = class.not_built "buffer",
 }
 
-return titan
+-- Loaded when they are asked for: no worker needs them.
+---@type table<string, fun(): any>
+local later = {
+  for_root = function()
+    return require("titan.root").for_root
+  end,
+  for_root_async = function()
+    return require("titan.root").for_root_async
+  end,
+  tokens = function()
+    return require "titan.tokens"
+  end,
+  testing = function()
+    return require "titan.testing"
+  end,
+}
+
+return setmetatable(titan, {
+  __index = function(self, key)
+    local load = later[key]
+    if load then
+      self[key] = load()
+    end
+    return rawget(self, key)
+  end,
+})

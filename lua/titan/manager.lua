@@ -11,6 +11,7 @@ local pooling = require "titan.manager.pooling"
 local run = require "titan.run"
 local serving = require "titan.manager.serving"
 local shared_stores = require "titan.store.shared"
+local spawner = require "titan.manager.spawner"
 local starting = require "titan.manager.starting"
 local stopping = require "titan.manager.stopping"
 local supervising = require "titan.manager.supervising"
@@ -20,6 +21,7 @@ local manager = {}
 
 ---@class titan.Manager
 ---@field config titan.Config
+---@field spawner titan.Spawner what spawn and create_pool go through
 ---@field package handle userdata
 ---@field package services table<userdata, titan.Service> by the process
 ---@field package class_names table<string, string> what classes call themselves, by their file
@@ -83,21 +85,15 @@ local function preloads(names)
   return resolved
 end
 
---- Makes a manager. Its helper process starts at once; workers start with `spawn`.
---- Raises `invalid_config`.
----@param options? table see titan.config
+---@param checked titan.Config
 ---@return titan.Manager
-function manager.new(options)
-  if core.is_worker() then
-    errors.raise("invalid_config", "titan.manager: a worker cannot have a manager of its own; "
-      .. "call other services with titan.service(name)")
-  end
-  local checked = config.check(options)
+local function of_processes(checked)
   local self = setmetatable({
     config = checked, services = {}, class_names = {}, stopping = 0, events = events.new(),
     supervisors = setmetatable({}, { __mode = "k" }), running = {}, pools = {},
     stores = shared_stores.new(checked.store),
   }, Manager)
+  self.spawner = spawner.new(self)
   local boot = { path = package.path, cpath = package.cpath, preload = preloads(checked.preload) }
   self.handle = core.manager_open(boot, checked.limits, checked.logs.format,
     function(kind, process, ...)
@@ -107,8 +103,34 @@ function manager.new(options)
     function(process, ...)
       return serving.serve(self, self.services[process], ...)
     end)
+  return self
+end
+
+--- The same, of a config that has been checked. With a spawner it has no processes of its own, and
+--- passes on what it is asked: see titan.manager.delegated.
+---@param checked titan.Config
+---@param given? titan.Spawner
+---@return titan.Manager
+function manager.of(checked, given)
+  if core.is_worker() then
+    errors.raise("invalid_config", "titan.manager: a worker cannot have a manager of its own; "
+      .. "call other services with titan.service(name)")
+  end
+  if not given and checked.testing.use_mock_spawner then
+    given = require("titan.testing").mock_spawner()
+  end
+  local self = given and require("titan.manager.delegated").new(checked, given, Manager)
+    or of_processes(checked)
   run.adopt(self)
   return self
+end
+
+--- Makes a manager. Its helper process starts at once; workers start with `spawn`.
+--- Raises `invalid_config`.
+---@param options? table see titan.config
+---@return titan.Manager
+function manager.new(options)
+  return manager.of(config.check(options))
 end
 
 -- Finding ----------------------------------------------------------------------------------

@@ -60,6 +60,16 @@ function proxy.refusal(err)
   end
 end
 
+--- For methods that are Lua functions: those of the core see to it themselves.
+---@param given any what the method was called on
+---@param owner table
+---@param name string
+function proxy.check_self(given, owner, name)
+  if not rawequal(given, owner) then
+    error(string.format("titan: call the method with a colon: worker:%s(...)", name), 3)
+  end
+end
+
 ---@param make fun(owner: table, key: string): any, boolean?
 ---@param text fun(): string
 ---@return table

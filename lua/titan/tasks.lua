@@ -160,7 +160,12 @@ function tasks.go(fn, ...)
     schema.refuse("titan.go", why, fn, "a function")
   end
   local future = setmetatable({ state = "pending" }, Future)
-  pending[future] = true
+  local owner = tasks.owners and tasks.owners[coroutine.running()]
+  if owner then
+    fn = owner:adopt(future, fn)
+  else
+    pending[future] = true
+  end
   local co = core.go(tasks.trace, function(...)
     settle(future, ...)
   end, fn, ...)
@@ -208,6 +213,15 @@ local function wait(future, ms)
   if not ok then
     error(err, 0)
   end
+end
+
+--- Waits until the future is settled, or for so long.
+---@param future titan.Future
+---@param ms? integer
+---@return boolean settled
+function tasks.wait(future, ms)
+  wait(future, ms)
+  return future.state ~= "pending"
 end
 
 --- Waits for the task. Returns what it returned, raises what it raised.
@@ -421,6 +435,12 @@ function tasks.end_run()
   pending = {}
   return ok
 end
+
+--- Set by titan.testing: who owns the tasks that are started in a coroutine. They end with their
+--- owner, and no run waits for them. `adopt` gets the future of a new one and returns the function
+--- to be run in it.
+---@type table<thread, titan.TaskOwner>?
+tasks.owners = nil
 
 tasks.failed = false -- whether an error nobody awaited has been reported
 

@@ -7,6 +7,7 @@ local class = require "titan.class"
 local composed = require "titan.class.composed"
 local core = require "titan.core"
 local errors = require "titan.errors"
+local loading = require "titan.class.loading"
 local proxy = require "titan.proxy"
 local remote_error = require "titan.remote_error"
 local tasks = require "titan.tasks"
@@ -22,24 +23,13 @@ local preloaded_files = {}
 --- functions: table<string, titan.MethodFn>?, proceed: fun(ok: boolean, answer: table)?, timeout: integer }?
 local current
 
----@param file string
----@param name string what the chunk gets as its first argument, as from require
----@return any what the file returns
-local function load_file(file, name)
-  local chunk, why = loadfile(file)
-  if not chunk then
-    error(why, 0)
-  end
-  return chunk(name, file)
-end
-
 --- Loads what every worker will share. Raises what a module raises.
 ---@param boot { path: string, cpath: string, preload: string[] }
 function worker.warm_up(boot)
   package.path, package.cpath = boot.path, boot.cpath
   for _, name in ipairs(boot.preload) do
     if name:find("/", 1, true) then
-      preloaded_files[name] = load_file(name, name)
+      preloaded_files[name] = loading.run(name, name)
     else
       require(name)
     end
@@ -93,12 +83,9 @@ local function load_class(spec)
     loaded = package.loaded[spec.module]
   end
   if loaded == nil then
-    loaded = load_file(spec.file, spec.module or spec.file)
+    loaded = loading.run(spec.file, spec.module or spec.file)
   end
-  if not class.is(loaded) then
-    errors.raise("spawn_failed", string.format("%s returned %s; a worker's module returns what "
-      .. "titan.process { ... } returns", spec.file, text.given(loaded)))
-  end
+  loading.check(loaded, spec.file)
   if spec.module then
     package.loaded[spec.module] = loaded
   end
@@ -308,7 +295,10 @@ local services = {}
 ---@param name string
 ---@return table
 function worker.service(name)
-  if not core.is_worker() then
+  local owner = tasks.owners and tasks.owners[coroutine.running()]
+  if owner then
+    return owner.service(name) -- a worker of titan.testing's, in the program's own process
+  elseif not core.is_worker() then
     errors.raise("invalid_config", "titan.service is for the inside of a worker; in the manager "
       .. "use pm:discover(name)")
   elseif type(name) ~= "string" or name == "" then

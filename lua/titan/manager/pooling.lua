@@ -29,6 +29,14 @@ end
 ---@param options? table see titan.config.pool
 ---@return table pool
 function Manager:create_pool(given, options)
+  return self.spawner:create_pool(given, options)
+end
+
+-- What the spawner of processes does.
+---@param given string|titan.Class
+---@param options? table
+---@return table pool
+function Manager:_create_pool(given, options)
   core.current()
   local target = locate.find(given)
   if target.class and type(options) == "string" then

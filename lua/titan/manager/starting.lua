@@ -191,6 +191,14 @@ end
 --- dependencies, timeout, shutdown_timeout
 ---@return table proxy
 function Manager:spawn(given, options)
+  return self.spawner:spawn(given, options)
+end
+
+-- What the spawner of processes does.
+---@param given string|titan.Class
+---@param options? table
+---@return table proxy
+function Manager:_spawn(given, options)
   core.current()
   local target = locate.find(given)
   if target.class and type(options) == "string" then

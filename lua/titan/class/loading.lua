@@ -1,0 +1,33 @@
+--- Loads the file of a class.
+
+local class = require "titan.class"
+local errors = require "titan.errors"
+local text = require "titan.text"
+
+local loading = {}
+
+--- Runs the file. Raises what it raises.
+---@param file string
+---@param name string what the chunk gets as its first argument, as from require
+---@return any what the file returns
+function loading.run(file, name)
+  local chunk, why = loadfile(file)
+  if not chunk then
+    error(why, 0)
+  end
+  return chunk(name, file)
+end
+
+--- Raises `spawn_failed` when what the file has returned is no class.
+---@param loaded any
+---@param file string
+---@return titan.Class
+function loading.check(loaded, file)
+  if not class.is(loaded) then
+    errors.raise("spawn_failed", string.format("%s returned %s; a worker's module returns what "
+      .. "titan.process { ... } returns", file, text.given(loaded)))
+  end
+  return loaded
+end
+
+return loading

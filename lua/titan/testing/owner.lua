@@ -1,0 +1,86 @@
+--- Who owns the tasks of a mock process: those that run its methods, and those they start with
+--- titan.go. They end with their owner, as they would with the process.
+
+local core = require "titan.core"
+local errors = require "titan.errors"
+local remote_error = require "titan.remote_error"
+local tasks = require "titan.tasks"
+
+local owner = {}
+
+local owners = setmetatable({}, { __mode = "k" })
+tasks.owners = owners
+
+---@class titan.TaskOwner
+---@field service fun(name: string): table what titan.service is inside
+---@field package futures table<titan.Future, true>
+---@field package coroutines table<thread, true>
+---@field over? boolean
+local Owner = {}
+Owner.__index = Owner
+
+local function ended()
+  return errors.new("cancelled", "the worker has ended")
+end
+
+---@param self titan.TaskOwner
+---@param fn function
+---@return function
+local function owned(self, fn)
+  return function(...)
+    local co = coroutine.running()
+    owners[co], self.coroutines[co] = self, true
+    local _ <close> = setmetatable({}, {
+      __close = function()
+        owners[co], self.coroutines[co] = nil, nil -- it will serve another
+      end,
+    })
+    return fn(...)
+  end
+end
+
+--- Called by titan.go in a task of this owner.
+---@param future titan.Future
+---@param fn function
+---@return function
+function Owner:adopt(future, fn)
+  if self.over then
+    error(ended(), 0)
+  end
+  self.futures[future] = true
+  return owned(self, fn)
+end
+
+--- Runs `fn` as a task until it first waits. `done` hears how it ended, an error as it would
+--- travel.
+---@param done fun(ok: boolean, ...)
+---@param fn fun(...): ...
+---@param ... any
+---@return thread
+function Owner:begin(done, fn, ...)
+  return core.go(remote_error.pack, done, owned(self, fn), ...)
+end
+
+--- Cancels what has not ended, and whatever these tasks start from now on.
+function Owner:close()
+  self.over = true
+  local futures, coroutines = self.futures, self.coroutines
+  self.futures, self.coroutines = {}, {}
+  for future in pairs(futures) do
+    future:cancel()
+    future:ignore()
+  end
+  for co in pairs(coroutines) do
+    core.interrupt(co, ended())
+  end
+end
+
+---@param service fun(name: string): table
+---@return titan.TaskOwner
+function owner.new(service)
+  return setmetatable({
+    service = service, futures = setmetatable({}, { __mode = "k" }), coroutines = {},
+  }, Owner)
+end
+
+return owner

@@ -1,0 +1,255 @@
+--- How a mock process is called. These are methods of titan.MockProcess.
+
+local core = require "titan.core"
+local errors = require "titan.errors"
+local proxy = require "titan.proxy"
+local remote_error = require "titan.remote_error"
+local tasks = require "titan.tasks"
+
+---@class titan.MockProcess
+local Process = {}
+
+local KILLED <const> = "was killed by SIGKILL"
+
+---@class titan.MockCall
+---@field method string
+---@field record titan.RecordedCall
+---@field number table of the numbers
+---@field future titan.Future
+---@field settle fun(ok: boolean, ...)
+---@field co? thread
+
+--- The values as they would arrive on the other side, packed.
+---@param what string
+---@param ... any
+---@return table
+function Process:_passed(what, ...)
+  local limits = self.spawner.config.limits
+  return table.pack(core.passed(what, limits.frame, limits.nesting, ...))
+end
+
+---@param method string
+function Process:_check_callable(method)
+  local status, ended = self.status, self.ended:done()
+  if status == "running" then
+    return
+  end
+  local code, why = "worker_lost", self.last_error and self.last_error.message or KILLED
+  if status == "stopped" then
+    code, why = "destroyed", "the worker has been stopped"
+  elseif status == "stopping" then
+    code, why = "shutting_down", "the worker is stopping"
+  elseif status == "starting" then
+    why = "the worker is not ready yet"
+  else
+    why = (ended and "the worker is gone: " or "the worker is down and to be started again: ")
+      .. why
+  end
+  error(self:_failure(code, why, method), 0)
+end
+
+-- What the caller gets of what the method raised: the first form of it that can travel.
+---@param self titan.MockProcess
+---@param err table as remote_error.pack makes it
+---@param method string
+---@return titan.Error
+local function travelled(self, err, method)
+  local sent = {}
+  for key, value in next, err do
+    sent[key] = value
+  end
+  local ok, passed = pcall(self._passed, self, "error", sent)
+  if not ok then
+    sent.details, sent.traceback = nil, nil
+    sent.message = type(sent.message) == "string" and sent.message:sub(1, 1024) or nil
+    ok, passed = pcall(self._passed, self, "error", sent)
+  end
+  if not ok then
+    return self:_failure("remote_error", "the method raised an error that cannot travel", method)
+  end
+  return remote_error.receive(passed[1], self.name, method)
+end
+
+---@param call titan.MockCall
+---@param ok boolean
+---@param ... any the results, or the error
+local function settle(call, ok, ...)
+  if call.future:done() then
+    return
+  elseif ok then
+    call.record.results = table.pack(...)
+  else
+    call.record.error = (...)
+  end
+  call.settle(ok, ...)
+end
+
+---@param call titan.MockCall
+---@param ok boolean
+---@param ... any
+function Process:_call_ended(call, ok, ...)
+  local results, err
+  if ok then
+    ok, results = pcall(self._passed, self, "result", ...)
+    err = not ok and self:_failure(results.code, results.message, call.method)
+  else
+    err = travelled(self, (...), call.method)
+  end
+  if self.in_flight[call] then
+    self.in_flight[call] = nil
+    self.numbers:ended(call.number, not ok)
+  end
+  if ok then
+    settle(call, true, table.unpack(results, 1, results.n))
+  else
+    settle(call, false, err)
+  end
+  self:_look_whether_drained()
+end
+
+-- Waits for the answer, for so long; then nobody waits for the method any more.
+---@param self titan.MockProcess
+---@param call titan.MockCall
+---@param timeout integer
+local function await(self, call, timeout)
+  local waited, why = pcall(tasks.wait, call.future, timeout > 0 and timeout or nil)
+  if not call.future:done() then
+    if waited then
+      why = self:_failure("timeout", string.format("no answer within %d ms", timeout),
+        call.method)
+    end
+    settle(call, false, why)
+    core.interrupt(call.co, errors.new("cancelled", "the caller no longer waits"))
+  end
+  return call.future:await()
+end
+
+---@param self titan.MockProcess
+---@param method string
+---@param timeout integer ms; 0 for none
+---@param ... any
+---@return any ...
+local function run(self, method, timeout, ...)
+  local passed, args = pcall(self._passed, self, "argument", ...)
+  if not passed then
+    error(self:_failure(args.code, args.message, method), 0)
+  end
+  local fn = self.spawner:_scripted(self, method) or self.functions[method]
+  local call = { method = method, number = self.numbers:begun(method) }
+  call.record = self.spawner:_record(self, method, args)
+  call.future, call.settle = tasks.promise()
+  call.future:ignore()
+  self.in_flight[call] = true
+  call.co = self.owner:begin(function(...)
+    self:_call_ended(call, ...)
+  end, fn, self.self, table.unpack(args, 1, args.n))
+  return await(self, call, timeout)
+end
+
+--- Asks a health_check method. It is counted as a call, but no test has made it.
+---@param method string
+---@return any ...
+function Process:probe(method)
+  local timeout = self.spawner.config.monitoring.health_check.timeout
+  local future, finish = tasks.promise()
+  local number = self.numbers:begun(method)
+  future:ignore()
+  local co = self.owner:begin(function(ok, ...)
+    self.numbers:ended(number, not ok)
+    if ok then
+      finish(pcall(core.passed, "result", self.spawner.config.limits.frame,
+        self.spawner.config.limits.nesting, ...))
+    else
+      finish(false, travelled(self, (...), method))
+    end
+  end, self.spawner:_scripted(self, method) or self.functions[method], self.self)
+  if not tasks.wait(future, timeout) then
+    finish(false, self:_failure("timeout", string.format("no answer within %d ms", timeout),
+      method))
+    core.interrupt(co, errors.new("cancelled", "the caller no longer waits"))
+  end
+  return future:await()
+end
+
+--- A call, as a proxy makes it.
+---@param method string
+---@param timeout integer
+---@param ... any
+---@return any ...
+function Process:call(method, timeout, ...)
+  core.current()
+  self:_check_callable(method)
+  return run(self, method, timeout, ...)
+end
+
+--- The call of one who knows only the service's name.
+---@param method string
+---@param timeout integer
+---@param ... any
+---@return any ...
+function Process:call_by_name(method, timeout, ...)
+  core.current()
+  self:_check_callable(method)
+  if not self.info.methods[method] then
+    error(proxy.no_such_method(self.info, method), 0)
+  end
+  return run(self, method, timeout, ...)
+end
+
+---@return titan.Backend
+function Process:_backend()
+  local timeout = self.options.timeout
+  if timeout == nil then
+    timeout = self.spawner.config.resources.timeout
+  end
+  return {
+    name = self.name, timeout = timeout or 0,
+    own = {
+      __id = function()
+        return self.id
+      end,
+      __destroy = function()
+        return self.spawner:stop_process(self.id)
+      end,
+      __metrics = function()
+        return self:get_metrics()
+      end,
+      __health = function()
+        return self:check_health()
+      end,
+    },
+    text = function()
+      return string.format("titan service %s (%s)", self.name, self.status)
+    end,
+    method = function(of, name, deadline)
+      if not self.info.methods[name] then
+        return proxy.refusal(proxy.no_such_method(self.info, name)), false
+      end
+      return function(given, ...)
+        proxy.check_self(given, of, name)
+        return self:call(name, deadline, ...)
+      end
+    end,
+  }
+end
+
+--- Those that are under way end with this, whatever their methods do.
+---@param code titan.ErrorCode
+---@param message string
+function Process:_fail_calls(code, message)
+  local failed = self.in_flight
+  self.in_flight = {}
+  for call in pairs(failed) do
+    self.numbers:ended(call.number, true)
+    settle(call, false, self:_failure(code, message, call.method))
+  end
+end
+
+--- The process is no more: neither are its calls and its tasks.
+---@param how string
+function Process:_lose_calls(how)
+  self:_fail_calls("worker_lost", string.format("the worker %s in the middle of this call", how))
+  self.owner:close()
+end
+
+return Process
