@@ -61,6 +61,7 @@ local function tell(given_up)
 end
 
 local function tell_all()
+  core.detach() -- from the call in which it is begun
   while true do
     while untold.first <= untold.last do
       local given_up = untold[untold.first]

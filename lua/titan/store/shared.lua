@@ -27,11 +27,19 @@ function shared.new(config)
   return setmetatable({ config = config, kinds = { manager = {}, sqlite = {} } }, Shared)
 end
 
+-- Not a part of the request that was the first to need it.
+---@param config titan.StoreConfig
+---@return titan.StoreFile
+local function open_file(config)
+  core.detach()
+  return durable.open_file(config)
+end
+
 -- The file is opened once for all that need it, and again by the next one when that failed.
 ---@param self titan.SharedStores
 ---@return titan.StoreFile
 local function file_of(self)
-  local opening = self.file or tasks.go(durable.open_file, self.config)
+  local opening = self.file or tasks.go(open_file, self.config)
   self.file = opening
   local ok, file = pcall(opening.await, opening)
   if not ok then
