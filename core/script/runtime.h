@@ -8,6 +8,7 @@
 #include <lua.h>
 
 #include "base/errors.h"
+#include "base/ids.h"
 #include "transport/reactor.h"
 #include "worker/status.h"
 
@@ -27,6 +28,7 @@ struct runtime {
     unsigned idle_len;
     struct list ready;          /* tasks to resume at the end of this turn */
     struct flusher resume;      /* does that */
+    struct ids ids;             /* of traces and spans */
     struct status_page *status; /* in a worker: where to note which method runs; else NULL */
     /* An error nobody can catch was reported: end what runs here, with a failure. */
     void (*uncaught)(struct runtime *rt);

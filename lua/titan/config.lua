@@ -10,6 +10,7 @@ local health = require "titan.config.health"
 local restarts = require "titan.config.restarts"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
+local tracing = require "titan.config.tracing"
 
 local config = {}
 
@@ -63,7 +64,7 @@ manager_fields.monitoring = {
       kind = "boolean", default = true,
       doc = "whether workers keep latencies; calls are always counted",
     },
-    tracing = { kind = "boolean", default = false, pending = "tracing" },
+    tracing = tracing.schema,
   },
 }
 
