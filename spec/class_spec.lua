@@ -234,7 +234,7 @@ describe("a wrong method", function()
 
   local pending = {
     stage = "workflows are", compensate = "workflows are",
-    stream = "streams are", trace = "tracing is",
+    stream = "streams are",
     metric = "custom metrics are", validate = "argument schemas are", cache = "caching is",
     circuit_breaker = "circuit breakers are", rate_limit = "rate limits are",
     retry = "retries are",

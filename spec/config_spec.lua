@@ -147,7 +147,6 @@ describe("config.check", function()
     { "tls", {}, "the tcp transport is" },
     { "resources.max_memory", "256MB", "resource limits are" },
     { "resources.max_cpu", 0.5, "resource limits are" },
-    { "monitoring.tracing", true, "tracing is" },
     { "testing.use_mock_spawner", true, "the testing kit is" },
     { "advanced.temp_dir", "/tmp", "temporary files are" },
   }

@@ -13,6 +13,7 @@ local starting = require "titan.manager.starting"
 local stopping = require "titan.manager.stopping"
 local supervising = require "titan.manager.supervising"
 local text = require "titan.text"
+local tracing = require "titan.manager.tracing"
 
 local manager = {}
 
@@ -31,7 +32,9 @@ local Manager = {}
 Manager.__index = Manager
 Manager.__name = "titan.Manager"
 
-for _, methods in ipairs { health, metrics, pooling, starting, stopping, supervising } do
+local parts <const> = { health, metrics, pooling, starting, stopping, supervising, tracing }
+
+for _, methods in ipairs(parts) do
   for name, fn in pairs(methods) do
     Manager[name] = fn
   end
@@ -55,6 +58,7 @@ end
 ---@field version? string
 ---@field health_checked? titan.Future while a task waits for the end of a check
 ---@field finish_health_check? fun(ok: boolean)
+---@field span_source? titan.SpanSource
 ---@field start_error? table what the worker said of why it could not start
 ---@field dependencies titan.Dependency[] of the spawn and of the class
 ---@field awaits? titan.Service whose start its own start waits for
@@ -100,6 +104,7 @@ function manager.new(options)
       local service = self.services[process]
       return service and heard[kind](self, service, ...)
     end, checked.advanced.liveness_sweep_interval, checked.advanced.spare_worker)
+  self:_open_tracing()
   run.adopt(self)
   return self
 end
@@ -190,6 +195,7 @@ function Manager:close()
     supervisor:_close()
   end
   self.running = {}
+  self:_close_tracing()
   core.manager_close(self.handle)
   for _, pool in pairs(self.pools) do
     pool:_give_up(errors.new("destroyed", "the manager was closed", { process = pool.name }))

@@ -31,7 +31,7 @@ local facts <const> = { "public", "on_shutdown", "child", "health_check", "descr
 
 -- What is put around it, from the outermost to the innermost: a call passes them in this order and
 -- its answer comes back the other way.
-local outer <const> = {}
+local outer <const> = { "trace" }
 local inner <const> = { "idempotent" }
 
 ---@param names string[]
@@ -64,7 +64,6 @@ all.pending = {
   stage = "workflows",
   compensate = "workflows",
   stream = "streams",
-  trace = "tracing",
   metric = "custom metrics",
   validate = "argument schemas",
   cache = "caching",

@@ -151,8 +151,7 @@ Otlp.__index = Otlp
 ---@param service_name string
 ---@return titan.Otlp
 function otlp.new(service_name)
-  local json = require("cjson").new()
-  json.encode_number_precision(16)
+  local json = require("cjson").new() -- writes 14 digits of a float
   return setmetatable({ json = json, service_name = service_name }, Otlp)
 end
 
