@@ -95,8 +95,8 @@ describe("a span in OTLP", function()
 
   it("has attributes of each kind, whatever their values", function()
     local attributes = span({ attributes = {
-      a = math.mininteger, b = 0.5, c = true, d = "text", e = 0 / 0, f = -math.huge, g = "\xff<\xe4",
-      ["h\xff"] = 1,
+      a = math.mininteger, b = 0.5, c = true, d = "text", e = 0 / 0, f = -math.huge, 
+      g = "\xff<\xe4", ["h\xff"] = 1,
     } }).attributes
     assert.same({
       { key = "a", value = { intValue = "-9223372036854775808" } },
@@ -316,7 +316,8 @@ describe("the exporter", function()
     end))
 
   it("counts what a collector takes in part", exporting({ batch = 3 }, {
-    "HTTP/1.1 200 OK\r\n\r\n" .. '{"partialSuccess":{"rejectedSpans":"2","errorMessage":"too old"}}',
+    "HTTP/1.1 200 OK\r\n\r\n"
+      .. '{"partialSuccess":{"rejectedSpans":"2","errorMessage":"too old"}}',
   }, function(out, server)
     add(out, 3)
     local counters = await_counters(out, server, { exported = 1, dropped = 2 })
@@ -454,9 +455,9 @@ describe("monitoring.tracing", function()
   }
   for url, parts in pairs(endpoints) do
     it("posts to " .. url, function()
-      local tracing = config.check({ monitoring = { tracing = { endpoint = url } } })
-        .monitoring.tracing
-      assert.same(parts, { tracing.endpoint.host, tracing.endpoint.port, tracing.endpoint.path })
+      local checked = config.check { monitoring = { tracing = { endpoint = url } } }
+      local at = checked.monitoring.tracing.endpoint
+      assert.same(parts, { at.host, at.port, at.path })
     end)
   end
 

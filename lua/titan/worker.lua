@@ -23,8 +23,8 @@ local preloaded_files = {}
 
 -- This worker, once it has begun to start.
 ---@type { spec: table, class: titan.Class?, self: table?,
---- functions: table<string, titan.MethodFn>?, proceed: fun(ok: boolean, answer: table)?, timeout: integer,
---- outbox: titan.Outbox? }?
+--- functions: table<string, titan.MethodFn>?, proceed: fun(ok: boolean, answer: table)?,
+--- timeout: integer, outbox: titan.Outbox? }?
 local current
 
 ---@param file string

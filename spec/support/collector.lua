@@ -103,8 +103,8 @@ function Collector:await(holds)
   return assert(holds(), "it did not come")
 end
 
---- All spans that were posted, the parts of OTLP with `process`, the name of what they came from, and
---- `attribute`, a table of the attributes' values.
+--- All spans that were posted, as OTLP has them, with `process`, the name of what they came from,
+--- and `attribute`, a table of the attributes' values.
 ---@return table[]
 function Collector:spans()
   local all = {}

@@ -31,7 +31,7 @@ end
 function endpoint.parse(url)
   local scheme, rest = url:match "^(%a[%w+.-]*)://(.*)$"
   if scheme and scheme:lower() == "https" then
-    return nil, text.not_built "an https endpoint" .. "; post to http, perhaps a collector on this host"
+    return nil, text.not_built "an https endpoint" .. "; post to http, to a collector on this host"
   elseif not scheme or scheme:lower() ~= "http" then
     return nil, string.format("%s is not an http:// URL", text.quoted(url))
   elseif url:find(UNFIT) then

@@ -80,12 +80,16 @@ local function work(self)
   end
 end
 
-local function in_background(fn, ...)
-  core.go(remote_error.pack, function() end, fn, ...)
+local function detached(fn, ...)
+  core.detach() -- from the call: its deadline may be over
+  fn(...)
 end
 
---- Opens it and starts its task. To be called outside of any call, whose deadline and context the
---- task would have.
+local function in_background(fn, ...)
+  core.go(remote_error.pack, function() end, detached, fn, ...)
+end
+
+--- Opens it and starts its task.
 ---@param limit integer spans that may wait; further ones are dropped and counted
 ---@return titan.Outbox
 function outbox.open(limit)
