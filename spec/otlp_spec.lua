@@ -95,7 +95,7 @@ describe("a span in OTLP", function()
 
   it("has attributes of each kind, whatever their values", function()
     local attributes = span({ attributes = {
-      a = math.mininteger, b = 0.5, c = true, d = "text", e = 0 / 0, f = -math.huge, 
+      a = math.mininteger, b = 0.5, c = true, d = "text", e = 0 / 0, f = -math.huge,
       g = "\xff<\xe4", ["h\xff"] = 1,
     } }).attributes
     assert.same({
@@ -462,7 +462,7 @@ describe("monitoring.tracing", function()
   end
 
   local refused = {
-    { { endpoint = "https://x/" }, "config.monitoring.tracing.endpoint: an https endpoint is not built" },
+    { { endpoint = "https://x/" }, "monitoring.tracing.endpoint: an https endpoint is not built" },
     { { endpoint = "ftp://x/" }, 'endpoint: "ftp://x/" is not an http:// URL' },
     { { endpoint = "http://:80/" }, "has no usable host and port" },
     { { endpoint = "http://x:0/" }, "has no usable host and port" },

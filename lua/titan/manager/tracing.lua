@@ -53,9 +53,10 @@ end
 ---@return titan.SpanSource
 local function source_of(service)
   local info = core.process_info(service.process)
+  local pid = info and info.pid
   local source = service.span_source
-  if not source or source.pid ~= info.pid or source.process ~= service.name then
-    source = { process = service.name, pid = info.pid }
+  if not source or source.pid ~= pid or source.process ~= service.name then
+    source = { process = service.name, pid = pid }
     service.span_source = source
   end
   return source

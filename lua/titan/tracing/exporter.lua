@@ -31,8 +31,7 @@ local exporter = {}
 ---@field package attempts integer
 ---@field package post? titan.HttpPost while posting
 ---@field package timer userdata
----@field package hurry boolean whether somebody waits for the queue to be empty
----@field package waiter? thread
+---@field package waiters table<thread, true> who waits for the queue to be empty
 ---@field package exported integer
 ---@field package dropped integer
 ---@field package last_error? string
@@ -56,14 +55,28 @@ function exporter.new(config)
   luv.unref(timer)
   return setmetatable({
     config = config, otlp = otlp.new(config.service_name), headers = headers, timer = timer,
-    state = "idle", queue = {}, first = 1, last = 0, attempts = 0, hurry = false,
+    state = "idle", queue = {}, first = 1, last = 0, attempts = 0, waiters = {},
     exported = 0, dropped = 0,
   }, Exporter)
 end
 
+---@param self titan.Exporter
 ---@return integer
 local function waiting(self)
   return self.last - self.first + 1
+end
+
+---@param self titan.Exporter
+---@return boolean
+local function is_hurried(self)
+  return next(self.waiters) ~= nil
+end
+
+---@param self titan.Exporter
+local function wake_waiters(self)
+  for co in next, self.waiters do
+    core.unpark(co)
+  end
 end
 
 ---@param self titan.Exporter
@@ -85,10 +98,8 @@ local function go_on(self)
   self.batch, self.body, self.post = nil, nil, nil
   if waiting(self) == 0 then
     self.state = "idle"
-    if self.waiter then
-      core.unpark(self.waiter)
-    end
-  elseif self.hurry or waiting(self) >= self.config.batch then
+    wake_waiters(self)
+  elseif is_hurried(self) or waiting(self) >= self.config.batch then
     begin_batch(self)
   else
     self.state = "gathering"
@@ -117,7 +128,7 @@ local try
 ---@param why string
 ---@param wait integer? ms, that the collector asks for
 local function try_again(self, why, wait)
-  if self.hurry or self.attempts >= MAX_ATTEMPTS then
+  if is_hurried(self) or self.attempts >= MAX_ATTEMPTS then
     return give_up(self, why)
   end
   self.last_error = why
@@ -203,7 +214,7 @@ function Exporter:add(record, source)
     self.state = "gathering"
     after(self, self.config.interval, begin_batch)
   end
-  if self.state == "gathering" and waiting(self) >= self.config.batch then
+  if self.state == "gathering" and (is_hurried(self) or waiting(self) >= self.config.batch) then
     begin_batch(self)
   end
 end
@@ -220,11 +231,11 @@ function Exporter:flush(ms)
   if self.state == "idle" or self.state == "closed" then
     return
   end
-  local deadline = core.monotonic_ms() + ms
+  local deadline, co = core.monotonic_ms() + ms, core.current()
   local _ <close> = setmetatable({}, { __close = function()
-    self.hurry, self.waiter = false, nil
+    self.waiters[co] = nil
   end })
-  self.hurry, self.waiter = true, core.current()
+  self.waiters[co] = true
   if self.state == "gathering" then
     begin_batch(self)
   elseif self.state == "backing_off" then
@@ -266,9 +277,7 @@ function Exporter:close()
   luv.close(self.timer)
   self.state, self.queue, self.first, self.last = "closed", {}, 1, 0
   self.batch, self.body, self.post = nil, nil, nil
-  if self.waiter then
-    core.unpark(self.waiter)
-  end
+  wake_waiters(self)
 end
 
 return exporter

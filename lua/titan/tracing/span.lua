@@ -5,11 +5,13 @@
 --- traceparent that says so, and is passed on.
 
 local core = require "titan.core"
-local errors = require "titan.errors"
+local remote_error = require "titan.remote_error"
 local schema = require "titan.schema"
 local traceparent = require "titan.tracing.traceparent"
 
 local span = {}
+
+local MAX_TEXT <const> = 8192 -- bytes
 
 ---@class titan.Recording what this process does with spans
 ---@field bound integer of the traces that begin here; see traceparent.bound
@@ -41,17 +43,6 @@ function span.record(with)
   recording = with
 end
 
----@param err any
----@return string code
----@return string message
-local function error_of(err)
-  if errors.is(err) then
-    return err.code, err.message
-  end
-  local ok, text = pcall(tostring, err)
-  return "remote_error", ok and text or "an error object that cannot be shown"
-end
-
 -- The end of the span, however its function ended.
 ---@param open titan.OpenSpan
 ---@param err any nil when nothing was raised
@@ -66,7 +57,8 @@ function Open.__close(open, err)
   end
   record.duration_ns = core.monotonic_ns() - open.begun_ns
   if err ~= nil then
-    record.error_code, record.error_message = error_of(err)
+    local packed = remote_error.pack(err)
+    record.error_code, record.error_message = packed.code, packed.message:sub(1, MAX_TEXT)
   end
   if recording then
     recording.add(record)
@@ -138,7 +130,6 @@ end
 -- Attributes -----------------------------------------------------------------------------
 
 local MAX_ATTRIBUTES <const> = 128 -- as OpenTelemetry limits them
-local MAX_TEXT <const> = 8192 -- bytes
 
 --- Gives the span attributes: those that are a string, a number or a boolean, with a name. Others
 --- are counted as dropped.
