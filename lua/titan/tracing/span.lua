@@ -58,7 +58,7 @@ function Open.__close(open, err)
   record.duration_ns = core.monotonic_ns() - open.begun_ns
   if err ~= nil then
     local packed = remote_error.pack(err)
-    record.error_code, record.error_message = packed.code, packed.message:sub(1, MAX_TEXT)
+    record.error_code, record.error_message = packed.code, tostring(packed.message):sub(1, MAX_TEXT)
   end
   if recording then
     recording.add(record)
