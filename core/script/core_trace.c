@@ -2,11 +2,9 @@
 #include <lauxlib.h>
 
 #include "base/clock.h"
+#include "base/traceparent.h"
 #include "script/core.h"
 #include "script/runtime.h"
-
-#define TRACE_ID_LEN 16 /* bytes, https://www.w3.org/TR/trace-context/#trace-id */
-#define SPAN_ID_LEN 8
 
 static void push_id(lua_State *L, size_t len)
 {
@@ -32,6 +30,27 @@ static int core_span_id(lua_State *L)
     return 1;
 }
 
+/* traceparent(text) -> whether it is sampled; its trace id and its parent id when it is, since
+ * nobody needs them otherwise. Nil when there is no valid one, whatever there is. */
+static int core_traceparent(lua_State *L)
+{
+    struct traceparent t;
+    size_t len;
+    const char *text = lua_type(L, 1) == LUA_TSTRING ? lua_tolstring(L, 1, &len) : NULL;
+
+    if (text == NULL || !traceparent_parse(text, len, &t)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_pushboolean(L, t.sampled);
+    if (!t.sampled) {
+        return 1;
+    }
+    lua_pushlstring(L, t.trace_id, 2 * (size_t)TRACE_ID_LEN);
+    lua_pushlstring(L, t.parent_id, 2 * (size_t)SPAN_ID_LEN);
+    return 3;
+}
+
 /* span_clock() -> the wall clock and monotonic time, both in whole ns */
 static int core_span_clock(lua_State *L)
 {
@@ -50,11 +69,9 @@ static int core_monotonic_ns(lua_State *L)
 void core_add_trace(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"trace_id", core_trace_id},
-        {"span_id", core_span_id},
-        {"span_clock", core_span_clock},
-        {"monotonic_ns", core_monotonic_ns},
-        {NULL, NULL},
+        {"trace_id", core_trace_id},         {"span_id", core_span_id},
+        {"traceparent", core_traceparent},   {"span_clock", core_span_clock},
+        {"monotonic_ns", core_monotonic_ns}, {NULL, NULL},
     };
 
     luaL_setfuncs(L, functions, 0);

@@ -72,13 +72,28 @@ end
 ---@param sampled boolean
 ---@return titan.OpenSpan
 local function context_over(before, trace_id, span_id, sampled)
-  local context = {}
+  local context = { -- with room for what is still to come, and for what is copied
+    before = nil, traceparent = nil, tracestate = nil, record = nil, begun_ns = nil,
+  }
   for name, value in next, before or context do
     context[name] = value
   end
   context.before = before
   context.traceparent = traceparent.format(trace_id, span_id, sampled)
   return setmetatable(context, Open)
+end
+
+---@param trace_id string
+---@param span_id string
+---@param parent_id string?
+---@param name string
+---@param kind "server"|"internal"
+---@return titan.SpanRecord
+local function new_record(trace_id, span_id, parent_id, name, kind)
+  return { -- with room for the other fields
+    trace_id = trace_id, span_id = span_id, parent_id = parent_id, name = name, kind = kind,
+    service = nil, method = nil, start_ns = nil, duration_ns = nil, attributes = nil, remote = nil,
+  }
 end
 
 -- A trace that begins here and is not recorded: others are told so.
@@ -104,7 +119,7 @@ function span.begin(name, kind)
   if own then
     trace_id, parent_id = own.trace_id, own.span_id
   elseif before then
-    trace_id, parent_id, sampled = traceparent.parse(before.traceparent)
+    sampled, trace_id, parent_id = core.traceparent(before.traceparent)
     if sampled == false then
       return nil
     end
@@ -116,10 +131,9 @@ function span.begin(name, kind)
       return begin_unsampled(before, trace_id)
     end
   end
-  local record = {
-    trace_id = trace_id, span_id = core.span_id(), parent_id = parent_id, tracestate = state,
-    name = name, kind = kind, remote = parent_id and not own or nil,
-  }
+  local record = new_record(trace_id, core.span_id(), parent_id, name, kind)
+  record.tracestate = state
+  record.remote = parent_id and not own or nil
   local context = context_over(before, trace_id, record.span_id, true)
   context.record, context.tracestate = record, state
   core.set_context(context)

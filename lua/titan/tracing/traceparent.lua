@@ -1,37 +1,7 @@
 --- The two headers of W3C Trace Context (https://www.w3.org/TR/trace-context/), and which traces
---- are recorded.
+--- are recorded. A traceparent is taken apart in C: core.traceparent.
 
 local traceparent = {}
-
-local function hex(count)
-  return ("[0-9a-f]"):rep(count)
-end
-
-local PATTERN <const> = string.format("^(%s)%%-(%s)%%-(%s)%%-(%s)(.*)$", hex(2), hex(32), hex(16),
-  hex(2))
-
-local NO_TRACE <const> = ("0"):rep(32)
-local NO_PARENT <const> = ("0"):rep(16)
-local SAMPLED <const> = 1
-
---- Takes a traceparent apart. One that breaks a rule of section 3.2 counts as none. Of a version to
---- come only what version 00 defines is read, as section 4.3 says.
----@param given any
----@return string? trace_id nil when there is no valid one
----@return string? parent_id
----@return boolean? sampled
-function traceparent.parse(given)
-  if type(given) ~= "string" then
-    return nil
-  end
-  local version, trace_id, parent_id, flags, rest = given:match(PATTERN)
-  if not version or version == "ff" or trace_id == NO_TRACE or parent_id == NO_PARENT then
-    return nil
-  elseif rest ~= "" and (version == "00" or rest:byte() ~= 45) then -- only "-" may follow
-    return nil
-  end
-  return trace_id, parent_id, tonumber(flags, 16) & SAMPLED ~= 0
-end
 
 --- A traceparent of version 00.
 ---@param trace_id string
