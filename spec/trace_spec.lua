@@ -188,8 +188,8 @@ describe("the trace that a caller gives", function()
   it("is begun anew when it is malformed, without its tracestate", traced({},
     function(pm, server)
       local worker = pm:spawn "workers.traced"
-      local context = worker:with({ headers = { traceparent = "00-" .. TRACE, tracestate = "a=1" } })
-        :context()
+      local headers = { traceparent = "00-" .. TRACE, tracestate = "a=1" }
+      local context = worker:with({ headers = headers }):context()
       local span = server:await_spans(1)["traced/context"]
       assert.is_nil(span.parentSpanId)
       assert.not_equal(TRACE, span.traceId)
