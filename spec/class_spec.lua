@@ -214,13 +214,13 @@ describe("a wrong method", function()
       'images.methods.m.circut_breaker: unknown annotation; did you mean "circuit_breaker"?')
     refuses(with_methods { m = { preposterous = {}, nothing } },
       "images.methods.m.preposterous: unknown annotation; allowed: "
-      .. "child, description, health_check, idempotent, on_shutdown and public")
+      .. "child, description, health_check, idempotent, on_shutdown, public and trace")
   end)
 
   it("has something besides the function in its array part", function()
     refuses(with_methods { m = { nothing, nothing } }, "images.methods.m[2]: every annotation is "
       .. "named by a string, not by a number; allowed: child, description, health_check, "
-      .. "idempotent, on_shutdown and public")
+      .. "idempotent, on_shutdown, public and trace")
   end)
 
   it("has an annotation of the wrong type", function()
