@@ -1,0 +1,72 @@
+#include "unit.h"
+
+#include "base/traceparent.h"
+
+#define GOOD "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+static void it_is_taken_apart(void **state)
+{
+    struct traceparent t;
+
+    (void)state;
+    assert_true(traceparent_parse(GOOD, strlen(GOOD), &t));
+    assert_memory_equal(t.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736", 32);
+    assert_memory_equal(t.parent_id, "00f067aa0ba902b7", 16);
+    assert_true(t.sampled);
+}
+
+/* Of exactly its length, so that a sanitizer sees a step beyond it. */
+static bool parse_exact(const char *text, size_t len)
+{
+    struct traceparent t;
+    char *copy = malloc(len + 1);
+    bool ok;
+
+    assert_non_null(copy);
+    memcpy(copy + 1, text, len);
+    ok = traceparent_parse(copy + 1, len, &t);
+    free(copy);
+    return ok;
+}
+
+static void none_is_shorter(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len < strlen(GOOD); len++) {
+        assert_false(parse_exact(GOOD, len));
+    }
+    assert_true(parse_exact(GOOD, strlen(GOOD)));
+}
+
+static bool belongs(char c, char in_place_of)
+{
+    if (in_place_of == '-') {
+        return c == '-';
+    }
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+static void each_character_counts(void **state)
+{
+    char text[] = GOOD;
+
+    (void)state;
+    for (size_t at = 0; at < strlen(GOOD); at++) {
+        for (int c = 0; c < 256; c++) {
+            text[at] = (char)c;
+            assert_int_equal(parse_exact(text, strlen(GOOD)), belongs((char)c, GOOD[at]));
+        }
+        text[at] = GOOD[at];
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_taken_apart),
+        cmocka_unit_test(none_is_shorter),
+        cmocka_unit_test(each_character_counts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
