@@ -370,4 +370,13 @@ describe("the spans of a worker", function()
       expect.part("cannot connect", pm:tracing().last_error)
     end)
   end)
+
+  it("do not keep it from ending when they are taken slowly", traced({ timeout = 20 },
+    function(pm, server)
+      server.answers = { false }
+      pm:spawn("workers.traced"):leaf()
+      pm:stop_all()
+      assert.same({ exported = 0, dropped = 1, queued = 0, last_error = "no answer within 20 ms" },
+        pm:tracing())
+    end))
 end)
