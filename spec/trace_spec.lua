@@ -347,6 +347,18 @@ describe("the spans of a worker", function()
       assert.is_true(counters.exported >= 100)
     end))
 
+  it("are taken only when they are spans", traced({}, function(pm, server)
+    local worker = pm:spawn "workers.traced"
+    for _, given in ipairs { "what", 5, {}, { 5, "x", { trace_id = 5 } } } do
+      worker:send_spans(given, given)
+    end
+    worker:send_spans({}, -5)
+    worker:send_spans({}, 7)
+    assert.equal(10, pm:tracing().dropped)
+    worker:leaf()
+    server:await_spans(1)
+  end))
+
   it("are lost with it when it crashes, and nothing else is", traced({}, function(pm, server)
     local worker = pm:spawn "workers.traced"
     worker:leaf()

@@ -115,7 +115,8 @@ end
 function span.begin(name, kind)
   local before = core.context()
   local trace_id, parent_id, sampled
-  local own = before and before.record -- the span of this process that is open around it
+  -- The span of this process around it; what a caller sends under that name is none.
+  local own = getmetatable(before) == Open and before.record
   if own then
     trace_id, parent_id = own.trace_id, own.span_id
   elseif before then
