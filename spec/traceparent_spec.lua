@@ -51,11 +51,6 @@ describe("a traceparent", function()
       assert.same({}, { core.traceparent(given) })
     end)
   end
-
-  it("is written in version 00", function()
-    assert.equal(GOOD, traceparent.format(TRACE, PARENT, true))
-    assert.equal(GOOD:sub(1, -2) .. "0", traceparent.format(TRACE, PARENT, false))
-  end)
 end)
 
 describe("a tracestate", function()
@@ -88,24 +83,37 @@ describe("a tracestate", function()
   end
 end)
 
-describe("sampling", function()
-  local function is_sampled(last, ratio)
-    return traceparent.is_sampled(("f"):rep(16) .. last, traceparent.bound(ratio))
+describe("a new trace", function()
+  local function pattern(flags)
+    return "^00%-(" .. ("%x"):rep(32) .. ")%-(" .. ("%x"):rep(16) .. ")%-" .. flags .. "$"
   end
 
-  it("is decided by the last eight bytes of the trace id, as in OpenTelemetry", function()
-    assert.is_true(is_sampled("0000000000000001", 0.5))
-    assert.is_true(is_sampled("7fffffffffffffff", 0.5))
-    assert.is_false(is_sampled("8000000000000000", 0.5))
-    assert.is_false(is_sampled("ffffffffffffffff", 0.999999))
-    assert.is_true(is_sampled("19999999999999ff", 0.1))
-    assert.is_false(is_sampled("1999999999999a00", 0.1))
+  it("has ids of its own, and says so when it is recorded", function()
+    local text, span_id, trace_id = core.new_trace(traceparent.bound(1))
+    assert.same({ trace_id, span_id }, { text:match(pattern "01") })
+    assert.same({ true, trace_id, span_id }, { core.traceparent(text) })
+    assert.not_equal(trace_id, (select(3, core.new_trace(traceparent.bound(1)))))
   end)
 
-  it("takes all at 1 and none at 0", function()
-    for _, last in ipairs { "0000000000000000", "8000000000000000", "ffffffffffffffff" } do
-      assert.is_true(is_sampled(last, 1))
-      assert.is_false(is_sampled(last, 0))
+  it("has no ids to record when it is not", function()
+    local text, span_id = core.new_trace(traceparent.bound(0))
+    assert.truthy(text:find(pattern "00"))
+    assert.is_nil(span_id)
+  end)
+
+  it("is recorded in a share of the cases", function()
+    for _, ratio in ipairs { 0.25, 0.999 } do
+      for _ = 1, 200 do
+        local _, _, trace_id = core.new_trace(traceparent.bound(ratio))
+        assert.is_true(not trace_id
+          or tonumber(trace_id:sub(17, 20), 16) <= ratio * 65536)
+      end
     end
+  end)
+
+  it("goes on with other spans", function()
+    local text, span_id = core.new_span(TRACE)
+    assert.equal("00-" .. TRACE .. "-" .. span_id .. "-01", text)
+    assert.is_false((pcall(core.new_span, "short")))
   end)
 end)

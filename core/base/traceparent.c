@@ -7,7 +7,7 @@ enum {
     TRACE_ID_AT = 3,
     PARENT_ID_AT = TRACE_ID_AT + 2 * TRACE_ID_LEN + 1,
     FLAGS_AT = PARENT_ID_AT + 2 * SPAN_ID_LEN + 1,
-    END = FLAGS_AT + 2
+    END = TRACEPARENT_LEN
 };
 
 /* The value of a digit of lower-case hex, -1 for anything else. */
@@ -55,4 +55,26 @@ bool traceparent_parse(const char *text, size_t len, struct traceparent *t)
     t->parent_id = text + PARENT_ID_AT;
     t->sampled = (digit(text[END - 1]) & 1) != 0;
     return true;
+}
+
+void traceparent_format(char *text, const char *trace_id, const char *parent_id, bool sampled)
+{
+    memcpy(text, "00-", TRACE_ID_AT);
+    memcpy(text + TRACE_ID_AT, trace_id, 2 * (size_t)TRACE_ID_LEN);
+    text[PARENT_ID_AT - 1] = '-';
+    memcpy(text + PARENT_ID_AT, parent_id, 2 * (size_t)SPAN_ID_LEN);
+    memcpy(text + FLAGS_AT - 1, sampled ? "-01" : "-00", 3);
+}
+
+bool traceparent_is_sampled(const char *trace_id, int64_t bound)
+{
+    uint64_t last = 0;
+
+    if (bound == TRACEPARENT_ALL) {
+        return true;
+    }
+    for (size_t i = TRACE_ID_LEN; i < 2 * (size_t)TRACE_ID_LEN; i++) {
+        last = last << 4 | (uint64_t)digit(trace_id[i]);
+    }
+    return (int64_t)(last >> 1) < bound;
 }

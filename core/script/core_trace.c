@@ -6,28 +6,63 @@
 #include "script/core.h"
 #include "script/runtime.h"
 
-static void push_id(lua_State *L, size_t len)
+static void take_id(lua_State *L, char *hex, size_t len)
 {
-    char hex[2 * TRACE_ID_LEN];
-
     if (!ids_take(&runtime_of(L)->ids, hex, len)) {
         luaL_error(L, "titan: the system has no random numbers");
     }
-    lua_pushlstring(L, hex, 2 * len);
 }
 
-/* trace_id() -> 32 digits of hex that no other trace has */
-static int core_trace_id(lua_State *L)
+static void push_traceparent(lua_State *L, const char *trace_id, const char *span_id, bool sampled)
 {
-    push_id(L, TRACE_ID_LEN);
-    return 1;
+    char text[TRACEPARENT_LEN];
+
+    traceparent_format(text, trace_id, span_id, sampled);
+    lua_pushlstring(L, text, sizeof text);
 }
 
 /* span_id() -> 16 digits of hex that no other span has */
 static int core_span_id(lua_State *L)
 {
-    push_id(L, SPAN_ID_LEN);
+    char span_id[2 * SPAN_ID_LEN];
+
+    take_id(L, span_id, SPAN_ID_LEN);
+    lua_pushlstring(L, span_id, sizeof span_id);
     return 1;
+}
+
+/* new_trace(bound) -> the traceparent of its first span; when it is sampled the ids of the span and
+ * of the trace, too */
+static int core_new_trace(lua_State *L)
+{
+    lua_Integer bound = luaL_checkinteger(L, 1);
+    char trace_id[2 * TRACE_ID_LEN], span_id[2 * SPAN_ID_LEN];
+    bool sampled;
+
+    take_id(L, trace_id, TRACE_ID_LEN);
+    take_id(L, span_id, SPAN_ID_LEN);
+    sampled = traceparent_is_sampled(trace_id, bound);
+    push_traceparent(L, trace_id, span_id, sampled);
+    if (!sampled) {
+        return 1;
+    }
+    lua_pushlstring(L, span_id, sizeof span_id);
+    lua_pushlstring(L, trace_id, sizeof trace_id);
+    return 3;
+}
+
+/* new_span(trace id) -> the traceparent of another span of the trace, which is sampled; its id */
+static int core_new_span(lua_State *L)
+{
+    size_t len;
+    const char *trace_id = luaL_checklstring(L, 1, &len);
+    char span_id[2 * SPAN_ID_LEN];
+
+    luaL_argcheck(L, len == 2 * (size_t)TRACE_ID_LEN, 1, "not a trace id");
+    take_id(L, span_id, SPAN_ID_LEN);
+    push_traceparent(L, trace_id, span_id, true);
+    lua_pushlstring(L, span_id, sizeof span_id);
+    return 2;
 }
 
 /* traceparent(text) -> whether it is sampled; its trace id and its parent id when it is, since

@@ -60,12 +60,55 @@ static void each_character_counts(void **state)
     }
 }
 
+static void it_is_written_as_it_is_read(void **state)
+{
+    struct traceparent t;
+    char text[TRACEPARENT_LEN];
+
+    (void)state;
+    assert_true(traceparent_parse(GOOD, strlen(GOOD), &t));
+    traceparent_format(text, t.trace_id, t.parent_id, true);
+    assert_memory_equal(text, GOOD, strlen(GOOD));
+    traceparent_format(text, t.trace_id, t.parent_id, false);
+    assert_true(traceparent_parse(text, sizeof text, &t));
+    assert_false(t.sampled);
+}
+
+static bool is_sampled(const char *last, double share)
+{
+    char trace_id[33] = "ffffffffffffffff";
+
+    strcpy(trace_id + 16, last);
+    return traceparent_is_sampled(trace_id, (int64_t)(share * 0x1p63));
+}
+
+static void the_last_eight_bytes_decide_as_in_opentelemetry(void **state)
+{
+    (void)state;
+    assert_true(is_sampled("0000000000000001", 0.5));
+    assert_true(is_sampled("7fffffffffffffff", 0.5));
+    assert_false(is_sampled("8000000000000000", 0.5));
+    assert_false(is_sampled("ffffffffffffffff", 0.999999));
+    assert_true(is_sampled("19999999999999ff", 0.1));
+    assert_false(is_sampled("1999999999999a00", 0.1));
+}
+
+static void all_and_none_are_sampled(void **state)
+{
+    (void)state;
+    assert_false(is_sampled("0000000000000000", 0));
+    assert_true(traceparent_is_sampled("ffffffffffffffffffffffffffffffff", TRACEPARENT_ALL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_taken_apart),
         cmocka_unit_test(none_is_shorter),
         cmocka_unit_test(each_character_counts),
+        cmocka_unit_test(it_is_written_as_it_is_read),
+        cmocka_unit_test(the_last_eight_bytes_decide_as_in_opentelemetry),
+        cmocka_unit_test(all_and_none_are_sampled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,46 +65,35 @@ function Open.__close(open, err)
   end
 end
 
--- A context that holds what the one before it does.
+-- Puts a context in the place of the one before it, of which it holds the rest.
 ---@param before table?
----@param trace_id string
----@param span_id string
----@param sampled boolean
+---@param parent string the traceparent that others get
+---@param state string?
+---@param record titan.SpanRecord?
 ---@return titan.OpenSpan
-local function context_over(before, trace_id, span_id, sampled)
-  local context = { -- with room for what is still to come, and for what is copied
+local function enter(before, parent, state, record)
+  local context = { -- with room for all that it will have
     before = nil, traceparent = nil, tracestate = nil, record = nil, begun_ns = nil,
   }
   for name, value in next, before or context do
     context[name] = value
   end
-  context.before = before
-  context.traceparent = traceparent.format(trace_id, span_id, sampled)
-  return setmetatable(context, Open)
-end
-
----@param trace_id string
----@param span_id string
----@param parent_id string?
----@param name string
----@param kind "server"|"internal"
----@return titan.SpanRecord
-local function new_record(trace_id, span_id, parent_id, name, kind)
-  return { -- with room for the other fields
-    trace_id = trace_id, span_id = span_id, parent_id = parent_id, name = name, kind = kind,
-    service = nil, method = nil, start_ns = nil, duration_ns = nil, attributes = nil, remote = nil,
-  }
-end
-
--- A trace that begins here and is not recorded: others are told so.
----@param before table?
----@param trace_id string
----@return titan.OpenSpan
-local function begin_unsampled(before, trace_id)
-  local context = context_over(before, trace_id, core.span_id(), false)
-  context.record, context.tracestate = nil, nil
-  core.set_context(context)
+  context.before, context.traceparent, context.tracestate = before, parent, state
+  context.record = record
+  core.set_context(setmetatable(context, Open))
   return context
+end
+
+---@param parent_id string?
+---@param remote boolean?
+---@param state string?
+---@return titan.SpanRecord
+local function new_record(trace_id, span_id, parent_id, remote, state, name, kind)
+  return { -- with room for the other fields
+    trace_id = trace_id, span_id = span_id, parent_id = parent_id, remote = remote,
+    tracestate = state, name = name, kind = kind,
+    service = nil, method = nil, start_ns = nil, duration_ns = nil, attributes = nil,
+  }
 end
 
 --- Begins a span, a child of the one that the context tells of, or the first of a trace. To be
@@ -114,7 +103,7 @@ end
 ---@return titan.OpenSpan? open nil when there is nothing to do at its end
 function span.begin(name, kind)
   local before = core.context()
-  local trace_id, parent_id, sampled
+  local trace_id, parent_id, sampled, parent, span_id, state
   -- The span of this process around it; what a caller sends under that name is none.
   local own = getmetatable(before) == Open and before.record
   if own then
@@ -125,21 +114,20 @@ function span.begin(name, kind)
       return nil
     end
   end
-  local state = trace_id and before.tracestate and traceparent.state(before.tracestate)
-  if not trace_id then
-    trace_id = core.trace_id()
-    if not traceparent.is_sampled(trace_id, recording.bound) then
-      return begin_unsampled(before, trace_id)
+  if trace_id then
+    parent, span_id = core.new_span(trace_id)
+    state = before.tracestate and traceparent.state(before.tracestate)
+  else
+    parent, span_id, trace_id = core.new_trace(recording.bound)
+    if not trace_id then
+      return enter(before, parent) -- others are told that it is not recorded
     end
   end
-  local record = new_record(trace_id, core.span_id(), parent_id, name, kind)
-  record.tracestate = state
-  record.remote = parent_id and not own or nil
-  local context = context_over(before, trace_id, record.span_id, true)
-  context.record, context.tracestate = record, state
-  core.set_context(context)
-  record.start_ns, context.begun_ns = core.span_clock()
-  return context
+  local remote = parent_id and not own or nil
+  local record = new_record(trace_id, span_id, parent_id, remote, state, name, kind)
+  local open = enter(before, parent, state, record)
+  record.start_ns, open.begun_ns = core.span_clock()
+  return open
 end
 
 -- Attributes -----------------------------------------------------------------------------

@@ -1,16 +1,7 @@
 --- The two headers of W3C Trace Context (https://www.w3.org/TR/trace-context/), and which traces
---- are recorded. A traceparent is taken apart in C: core.traceparent.
+--- are recorded. A traceparent is made and taken apart in C.
 
 local traceparent = {}
-
---- A traceparent of version 00.
----@param trace_id string
----@param parent_id string
----@param sampled boolean
----@return string
-function traceparent.format(trace_id, parent_id, sampled)
-  return "00-" .. trace_id .. "-" .. parent_id .. (sampled and "-01" or "-00")
-end
 
 -- tracestate ---------------------------------------------------------------------------
 
@@ -49,25 +40,11 @@ end
 
 -- Sampling -----------------------------------------------------------------------------
 
---- What traces are recorded when a share of them is to be: a bound for `is_sampled`.
----@param ratio number 0 to 1
+--- The bound for core.new_trace, of which the core says what it decides.
+---@param ratio number 0 to 1, the share of the traces that is recorded
 ---@return integer
 function traceparent.bound(ratio)
   return ratio >= 1 and math.maxinteger or math.floor(ratio * 2.0 ^ 63)
-end
-
---- Whether a trace without a parent is recorded. The last eight bytes of its id decide, read as
---- OpenTelemetry's TraceIDRatioBased for Go reads them
---- (https://opentelemetry.io/docs/specs/otel/trace/sdk/#traceidratiobased): all who see the trace
---- decide alike, and who records a larger share records what the others do and more.
----@param trace_id string
----@param bound integer
----@return boolean
-function traceparent.is_sampled(trace_id, bound)
-  if bound == math.maxinteger or bound == 0 then
-    return bound ~= 0
-  end
-  return tonumber(trace_id:sub(17), 16) >> 1 < bound
 end
 
 return traceparent
