@@ -104,9 +104,13 @@ static int core_monotonic_ns(lua_State *L)
 void core_add_trace(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"trace_id", core_trace_id},         {"span_id", core_span_id},
-        {"traceparent", core_traceparent},   {"span_clock", core_span_clock},
-        {"monotonic_ns", core_monotonic_ns}, {NULL, NULL},
+        {"new_trace", core_new_trace},
+        {"new_span", core_new_span},
+        {"span_id", core_span_id},
+        {"traceparent", core_traceparent},
+        {"span_clock", core_span_clock},
+        {"monotonic_ns", core_monotonic_ns},
+        {NULL, NULL},
     };
 
     luaL_setfuncs(L, functions, 0);
