@@ -25,6 +25,8 @@ struct manager_events {
     /* HEALTH_CHANGED, HEALTH_CRITICAL and HEALTH_ASKED, of those what holds. */
     void (*health)(void *ctx, struct process *p, unsigned what);
     void (*line)(void *ctx, struct process *p, bool is_stderr, const char *text, size_t len);
+    /* It asks the manager itself, for a service whose name begins with ":" (own_request.h). */
+    void (*asked)(void *ctx, struct process *p, struct span service, const struct message *m);
     void (*forgotten)(void *ctx, struct process *p);
     void (*closed)(
         void *ctx); /* at the end of the turn of manager_close: now manager_free is safe */

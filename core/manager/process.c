@@ -27,6 +27,7 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
     list_init(&p->link);
     list_init(&p->queued);
     list_init(&p->relays);
+    list_init(&p->asked);
     snprintf(p->name, sizeof p->name, "%s", spec->name);
     snprintf(p->id, sizeof p->id, "w%llu", (unsigned long long)++m->next_number);
     p->pidfd = -1;

@@ -78,6 +78,7 @@ struct process {
     struct list link;      /* in manager->processes, or manager->ended */
     struct list queued;    /* in manager->pending while PENDING */
     struct list relays;    /* of struct relay: what it asks of other services */
+    struct list asked;     /* of struct own_request: what it asks of the manager itself */
     struct map_node by_id; /* in manager->by_id */
     struct map_node by_name;
     char id[PROCESS_ID_MAX];

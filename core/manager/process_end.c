@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "manager/manager.h"
+#include "manager/own_request.h"
 #include "manager/process_parts.h"
 
 /* ---- what it was ---- */
@@ -99,6 +100,7 @@ void process_close_connections(struct process *p, const struct failure *why)
     peer_close(&p->data, why);
     peer_close(&p->control, why);
     manager_relays_drop(p);
+    own_requests_drop(p);
 }
 
 static void note_error(struct process *p)

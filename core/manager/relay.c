@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manager/own_request.h"
 #include "manager/pool.h"
+#include "wire/header.h"
 #include "wire/mp_read.h"
 
 struct relay {
@@ -11,9 +13,15 @@ struct relay {
     struct pool_call pooled; /* when that is a pool */
     struct list link;        /* in from->relays */
     struct process *from;
-    uint32_t id;     /* of the request */
-    struct buf held; /* its method and its params while it waits for a worker of the pool */
-    size_t method_len;
+    uint32_t id;          /* of the request */
+    uint64_t deadline_ms; /* by the loop's clock; 0: none */
+    struct buf held;      /* what is passed on while it waits for a worker of the pool */
+    size_t method_len, params_len;
+};
+
+/* What is passed on of a request. */
+struct passed {
+    struct span method, params, header;
 };
 
 /* Bytes that are passed on must be well-formed, or the receiver would blame the manager. The list
@@ -68,44 +76,70 @@ static void answered(struct call *c, const struct reply *reply)
     }
 }
 
-static int forward(struct relay *r, struct process *to, struct span method, struct span params,
+/* What is left of its time goes along; the caller, whose deadline it is, cancels. */
+static uint32_t left_ms(const struct relay *r)
+{
+    uint64_t now_ms = reactor_now_ms(r->from->manager->reactor);
+
+    if (r->deadline_ms == 0) {
+        return 0;
+    }
+    return r->deadline_ms > now_ms ? (uint32_t)(r->deadline_ms - now_ms) : 1;
+}
+
+static int forward(struct relay *r, struct process *to, const struct passed *passed,
                    struct failure *why)
 {
+    uint32_t deadline_ms = left_ms(r);
+    bool has_header = header_is_needed(passed->header, deadline_ms);
     struct draft d;
     int code = process_callable(to, why);
 
     if (code == TITAN_OK) {
-        code = request_begin(&to->data, &d, 0, method, false, why);
+        code = request_begin(&to->data, &d, 0, passed->method, has_header, why);
     }
     if (code < 0) {
         return code;
     }
-    if (!buf_append(peer_out(&to->data), params.at, params.len)) {
+    if (!buf_append(peer_out(&to->data), passed->params.at, passed->params.len) ||
+        (has_header && !header_pass_on(peer_out(&to->data), passed->header, deadline_ms))) {
         request_abort(&to->data, &d);
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
-    /* Its deadline is the caller's, who cancels. */
     return request_end(&to->data, &d, &r->call, 0, why);
 }
 
 /* ---- to a pool ---- */
 
-static bool hold(struct relay *r, struct span method, struct span params)
+static bool hold(struct relay *r, const struct passed *passed)
 {
-    r->method_len = method.len;
-    return buf_append(&r->held, method.at, method.len) &&
-           buf_append(&r->held, params.at, params.len);
+    r->method_len = passed->method.len;
+    r->params_len = passed->params.len;
+    return buf_append(&r->held, passed->method.at, passed->method.len) &&
+           buf_append(&r->held, passed->params.at, passed->params.len) &&
+           (passed->header.len == 0 || buf_append(&r->held, passed->header.at, passed->header.len));
+}
+
+static struct passed held(const struct relay *r)
+{
+    const uint8_t *at = buf_front(&r->held);
+    size_t header_at = r->method_len + r->params_len;
+    struct passed passed = {{at, r->method_len}, {at + r->method_len, r->params_len}, {NULL, 0}};
+
+    if (buf_len(&r->held) > header_at) {
+        passed.header = (struct span){at + header_at, buf_len(&r->held) - header_at};
+    }
+    return passed;
 }
 
 /* `code` is what the pool said. Negative: the relay is to be answered with `why`. */
-static int go_on(struct relay *r, int code, struct span method, struct span params,
-                 struct failure *why)
+static int go_on(struct relay *r, int code, const struct passed *passed, struct failure *why)
 {
     while (code == TITAN_OK) {
         struct process *to = r->pooled.worker->process;
 
         if (to != NULL && to->state == PROCESS_RUNNING) {
-            code = forward(r, to, method, params, why);
+            code = forward(r, to, passed, why);
             if (code < 0) {
                 pool_give_back(&r->pooled, code);
             }
@@ -119,13 +153,12 @@ static int go_on(struct relay *r, int code, struct span method, struct span para
 static void left_queue(struct pool_call *c, const struct failure *refusal)
 {
     struct relay *r = list_entry(c, struct relay, pooled);
-    struct span method = {buf_front(&r->held), r->method_len};
-    struct span params = {buf_front(&r->held) + r->method_len, buf_len(&r->held) - r->method_len};
+    struct passed passed = held(r);
     struct failure why;
 
     if (refusal != NULL) {
         why = *refusal;
-    } else if (go_on(r, TITAN_OK, method, params, &why) >= 0) {
+    } else if (go_on(r, TITAN_OK, &passed, &why) >= 0) {
         return;
     }
     answer_failure(&r->from->data, r->id, &why);
@@ -133,15 +166,15 @@ static void left_queue(struct pool_call *c, const struct failure *refusal)
 }
 
 /* Calls between workers have no key: each may go anywhere. */
-static int through_pool(struct relay *r, struct pool *p, const struct message *m,
+static int through_pool(struct relay *r, struct pool *p, const struct passed *passed,
                         struct failure *why)
 {
     int code;
 
     r->pooled.hash = random_next(&p->manager->random);
     r->pooled.left = left_queue;
-    code = go_on(r, pool_take(p, &r->pooled, why), m->method, m->payload, why);
-    if (code == POOL_QUEUED && !hold(r, m->method, m->payload)) {
+    code = go_on(r, pool_take(p, &r->pooled, why), passed, why);
+    if (code == POOL_QUEUED && !hold(r, passed)) {
         pool_call_forget(&r->pooled);
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
@@ -150,46 +183,64 @@ static int through_pool(struct relay *r, struct pool *p, const struct message *m
 
 /* ---- to whoever has the name ---- */
 
-static int send_on(struct relay *r, struct manager *m, const struct message *request,
-                   struct failure *why)
+static int send_on(struct relay *r, struct manager *m, struct span service,
+                   const struct passed *passed, struct failure *why)
 {
-    struct span name = header_get(request->header, HEADER_SERVICE);
-    const char *text = name.at ? (const char *)name.at : "";
-    struct pool *pool = manager_find_pool(m, text, name.len);
-    struct process *to = pool ? NULL : manager_find_name(m, text, name.len);
+    const char *text = service.at ? (const char *)service.at : "";
+    struct pool *pool = manager_find_pool(m, text, service.len);
+    struct process *to = pool ? NULL : manager_find_name(m, text, service.len);
 
     if (pool != NULL) {
-        return through_pool(r, pool, request, why);
+        return through_pool(r, pool, passed, why);
     }
     if (to == NULL) {
         return fail(why, TITAN_E_WORKER_LOST, "no service named \"%.*s\" is running",
-                    (int)(name.len < PROCESS_NAME_MAX ? name.len : PROCESS_NAME_MAX), text);
+                    (int)(service.len < PROCESS_NAME_MAX ? service.len : PROCESS_NAME_MAX), text);
     }
-    return forward(r, to, request->method, request->payload, why);
+    return forward(r, to, passed, why);
 }
 
-void manager_relay(struct manager *m, struct process *from, const struct message *request)
+static void relay(struct manager *m, struct process *from, const struct message *request,
+                  const struct header *header)
 {
+    struct passed passed = {request->method, request->payload, {NULL, 0}};
+    struct relay *r = calloc(1, sizeof *r);
     struct failure why;
-    struct relay *r;
 
-    if (request->method.at == NULL || !well_formed(request->payload, m->limits.nesting)) {
-        peer_blame(&from->data, "a request whose params are malformed or that names no method");
-        return;
-    }
-    r = calloc(1, sizeof *r);
     if (r == NULL) {
         fail(&why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
         answer_failure(&from->data, request->id, &why);
         return;
     }
+    if (header->has_more) {
+        passed.header = request->header;
+    }
+    if (header->deadline_ms > 0) {
+        r->deadline_ms = reactor_now_ms(m->reactor) + header->deadline_ms;
+    }
     r->from = from;
     r->id = request->id;
     r->call.done = answered;
     list_push(&from->relays, &r->link);
-    if (send_on(r, m, request, &why) < 0) {
+    if (send_on(r, m, header->service, &passed, &why) < 0) {
         relay_free(r);
         answer_failure(&from->data, request->id, &why);
+    }
+}
+
+void manager_relay(struct manager *m, struct process *from, const struct message *request)
+{
+    struct header header;
+
+    if (request->method.at == NULL || !well_formed(request->payload, m->limits.nesting)) {
+        peer_blame(&from->data, "a request whose params are malformed or that names no method");
+        return;
+    }
+    header_read(request->header, &header);
+    if (header.service.len > 0 && header.service.at[0] == ':') {
+        m->events->asked(m->ctx, from, header.service, request);
+    } else {
+        relay(m, from, request, &header);
     }
 }
 
@@ -217,6 +268,7 @@ void manager_relay_cancel(struct process *from, uint32_t id)
             return;
         }
     }
+    own_request_cancel(from, id);
 }
 
 void manager_relays_drop(struct process *from)

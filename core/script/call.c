@@ -5,6 +5,7 @@
 
 #include "script/task.h"
 #include "script/value.h"
+#include "wire/header.h"
 #include "wire/mp_write.h"
 
 static const char *upvalue_string(lua_State *L, int which)
@@ -95,26 +96,112 @@ static struct span upvalue_span(lua_State *L, int which)
     return s;
 }
 
-static bool write_service(struct buf *b, const char *service)
+/* What is kept as CALL_HEADER: how many pairs, in one byte, then the pairs. */
+int call_header(lua_State *L)
 {
-    return mp_write_map(b, 1) && mp_write_str(b, HEADER_SERVICE, strlen(HEADER_SERVICE)) &&
-           mp_write_str(b, service, strlen(service));
+    const struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct buf b = {0};
+    struct failure why;
+    uint8_t pairs = 0;
+    int code;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_pushnil(L);
+    while (lua_next(L, 1) != 0) {
+        pairs++;
+        lua_pop(L, 1);
+    }
+    code = value_encode(L, 1, &limits, &b, &why);
+    if (code == TITAN_OK && (pairs == 0 || pairs > 15)) {
+        code = fail(&why, TITAN_E_VALIDATION_FAILED, "a header has between 1 and 15 pairs");
+    }
+    if (code == TITAN_OK) {
+        buf_front(&b)[0] = pairs; /* in the place of the map's head, which is one byte */
+        lua_pushlstring(L, (const char *)buf_front(&b), buf_len(&b));
+    }
+    buf_free(&b);
+    return code == TITAN_OK ? 1 : script_raise(L, &why);
 }
 
-static int write_request(lua_State *L, struct peer *peer, struct draft *d, const char *service,
-                         struct failure *why)
+/* The trace that the running call is part of goes along with the calls it makes. */
+static const char *const inherited[] = {"traceparent", "tracestate"};
+#define INHERITED (sizeof inherited / sizeof inherited[0])
+
+/* Leaves the values on the stack: they are written from there. */
+static uint32_t push_inherited(lua_State *L, const struct task *t)
+{
+    uint32_t count = 0;
+
+    scope_push_context(L, &t->scope);
+    if (!lua_istable(L, -1)) {
+        lua_pop(L, 1);
+        return 0;
+    }
+    for (size_t i = 0; i < INHERITED; i++) {
+        if (lua_getfield(L, -1 - (int)i, inherited[i]) == LUA_TSTRING) {
+            count++;
+        }
+    }
+    lua_remove(L, -1 - (int)INHERITED);
+    return count;
+}
+
+static bool write_inherited(lua_State *L, struct buf *b)
+{
+    for (size_t i = 0; i < INHERITED; i++) {
+        size_t len;
+        const char *value;
+
+        if (lua_type(L, (int)i - (int)INHERITED) != LUA_TSTRING) {
+            continue;
+        }
+        value = lua_tolstring(L, (int)i - (int)INHERITED, &len);
+        if (!mp_write_str(b, inherited[i], strlen(inherited[i])) || !mp_write_str(b, value, len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What was written first gives way where a key is there twice: the caller's own words come last. */
+static bool write_header(lua_State *L, const struct task *t, struct buf *b, const char *service,
+                         uint32_t deadline_ms)
+{
+    struct span own = upvalue_span(L, CALL_HEADER);
+    bool is_part = t->scope.context != 0;
+    int top = lua_gettop(L);
+    uint32_t pairs = is_part ? push_inherited(L, t) : 0;
+    bool ok = header_begin(b, service, deadline_ms, pairs + (own.at ? own.at[0] : 0)) &&
+              (pairs == 0 || write_inherited(L, b)) &&
+              (own.at == NULL || buf_append(b, own.at + 1, own.len - 1));
+
+    lua_settop(L, top);
+    return ok;
+}
+
+static bool needs_header(lua_State *L, const struct task *t, const char *service,
+                         uint32_t deadline_ms)
+{
+    return deadline_ms > 0 || service != NULL || t->scope.context != 0 ||
+           !lua_isnil(L, lua_upvalueindex(CALL_HEADER));
+}
+
+static int write_request(lua_State *L, struct task *t, struct peer *peer, struct draft *d,
+                         const char *service, uint32_t deadline_ms, struct failure *why)
 {
     bool by_name = lua_isnil(L, lua_upvalueindex(CALL_METHOD_ID));
     struct span name = by_name ? upvalue_span(L, CALL_METHOD) : (struct span){NULL, 0};
     uint32_t id = by_name ? 0 : (uint32_t)lua_tointeger(L, lua_upvalueindex(CALL_METHOD_ID));
-    int code = request_begin(peer, d, id, name, service != NULL, why);
+    bool has_header = needs_header(L, t, service, deadline_ms);
+    int code = request_begin(peer, d, id, name, has_header, why);
 
     if (code < 0) {
         return code;
     }
     code =
         value_encode_list(L, 2, lua_gettop(L) - 1, "argument", &peer->limits, peer_out(peer), why);
-    if (code == TITAN_OK && service != NULL && !write_service(peer_out(peer), service)) {
+    if (code == TITAN_OK && has_header &&
+        !write_header(L, t, peer_out(peer), service, deadline_ms)) {
         code = fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
     if (code < 0) {
@@ -127,13 +214,19 @@ int call_begin(lua_State *L, struct task *t, struct peer *peer, const char *serv
                uint32_t timeout_ms, struct failure *why)
 {
     struct draft d;
-    int code = write_request(L, peer, &d, service, why);
+    uint64_t now_ms = reactor_now_ms(peer->reactor);
+    uint32_t left_ms;
+    int code;
 
+    if (!scope_limit_ms(&t->scope, now_ms, timeout_ms, &left_ms)) {
+        return fail(why, TITAN_E_TIMEOUT, "no time is left of the call that this one is part of");
+    }
+    code = write_request(L, t, peer, &d, service, left_ms, why);
     if (code < 0) {
         return code;
     }
     t->call.done = answered;
-    return request_end(peer, &d, &t->call, timeout_ms, why);
+    return request_end(peer, &d, &t->call, task_sees_to(t, now_ms, left_ms) ? 0 : left_ms, why);
 }
 
 int call_send(lua_State *L, struct peer *peer, const char *service)

@@ -17,7 +17,8 @@ enum call_upvalue {
     CALL_PROCESS,    /* the name of the process or service */
     CALL_TIMEOUT,    /* ms; 0: none */
     CALL_METHOD_ID,  /* or nil: by name */
-    CALL_UPVALUES = CALL_METHOD_ID
+    CALL_HEADER,     /* or nil: what call_header made */
+    CALL_UPVALUES = CALL_HEADER
 };
 
 /* First of all: raises an error when the call was not made on the proxy. */
@@ -33,6 +34,10 @@ struct task;
 int call_begin(lua_State *L, struct task *t, struct peer *peer, const char *service,
                uint32_t timeout_ms, struct failure *why);
 int call_results(lua_State *L, const struct reply *reply);
+
+/* header{traceparent =, headers =, ...} -> what goes along with each call that has it as its
+ * CALL_HEADER. */
+int call_header(lua_State *L);
 
 /* Raises `why` as this call's error. */
 int call_raise(lua_State *L, const struct failure *why);

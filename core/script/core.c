@@ -99,6 +99,7 @@ static int open_core(lua_State *L)
     lua_pushstring(L, titan_version());
     lua_setfield(L, -2, "version");
     core_add_tasks(L);
+    core_add_scope(L);
     core_add_manager(L);
     core_add_worker(L);
     core_add_trace(L);

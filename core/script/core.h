@@ -6,6 +6,7 @@
 
 /* Each adds its functions to the table at the top of the stack. */
 void core_add_tasks(lua_State *L);
+void core_add_scope(lua_State *L);
 void core_add_manager(lua_State *L);
 void core_add_worker(lua_State *L);
 void core_add_trace(lua_State *L);

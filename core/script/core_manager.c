@@ -196,12 +196,12 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
     return value_encode(L, index, &limits, b, why);
 }
 
-/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare) -> manager */
+/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve) -> manager */
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {
-        on_forked, on_declared, on_ready, on_start_failed, on_down,
-        on_ended,  on_health,   on_line,  on_forgotten,    on_closed,
+        on_forked, on_declared, on_ready,   on_start_failed, on_down,   on_ended,
+        on_health, on_line,     core_asked, on_forgotten,    on_closed,
     };
     struct runtime *rt = runtime_of(L);
     struct manager_options options = {.limits = WIRE_LIMITS_DEFAULT};
@@ -212,13 +212,14 @@ static int manager_open_lua(lua_State *L)
 
     luaL_checktype(L, 2, LUA_TTABLE);
     luaL_checktype(L, 4, LUA_TFUNCTION);
+    luaL_checktype(L, 7, LUA_TFUNCTION);
     options.limits.frame = core_field_uint(L, 2, "frame");
     options.limits.nesting = core_field_uint(L, 2, "nesting");
     options.limits.outstanding = core_field_uint(L, 2, "outstanding");
     options.sweep_interval_ms = (uint32_t)luaL_checkinteger(L, 5);
     options.spare = lua_toboolean(L, 6);
     runtime_reactor(rt);
-    sm = lua_newuserdatauv(L, sizeof *sm, 3);
+    sm = lua_newuserdatauv(L, sizeof *sm, 4);
     memset(sm, 0, sizeof *sm);
     sm->runtime = rt;
     sm->anchor = LUA_NOREF;
@@ -226,6 +227,8 @@ static int manager_open_lua(lua_State *L)
     sm->log.format = check_log_format(L, 3);
     lua_pushvalue(L, 4);
     lua_setiuservalue(L, -2, MANAGER_EVENT_FN);
+    lua_pushvalue(L, 7);
+    lua_setiuservalue(L, -2, MANAGER_SERVE_FN);
     lua_newtable(L);
     lua_setiuservalue(L, -2, MANAGER_PROCESSES);
     lua_newtable(L);

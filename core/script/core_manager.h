@@ -12,10 +12,11 @@
 #define PROCESS_TYPE "titan.core.process"
 
 /* The user values of a manager: the function that hears its events, every process by its address,
- * and the pools that are open by theirs. */
+ * the pools that are open by theirs, and the function that serves its own services. */
 #define MANAGER_EVENT_FN 1
 #define MANAGER_PROCESSES 2
 #define MANAGER_POOLS 3
+#define MANAGER_SERVE_FN 4
 
 struct script_manager {
     struct manager manager;
@@ -58,5 +59,8 @@ void core_add_supervisor(lua_State *L);
 
 /* core_health.c */
 void core_add_health(lua_State *L);
+
+/* core_asked.c: manager_events.asked */
+void core_asked(void *ctx, struct process *p, struct span service, const struct message *m);
 
 #endif

@@ -21,8 +21,8 @@ struct script_pool {
 
 struct script_pool *core_check_pool(lua_State *L, int index);
 
-/* pool_call.c: pool_method(pool, proxy, method, pool_name, timeout_ms, priority, key, info) ->
- * function. `key` may be nil; info.idempotent is a set of names. */
+/* pool_call.c: pool_method(pool, proxy, method, pool_name, timeout_ms, header, priority, key,
+ * info) -> function. `header` and `key` may be nil; info.idempotent is a set of names. */
 int core_pool_method(lua_State *L);
 
 /* pool_metrics.c: pool_metrics(pool) -> a table */

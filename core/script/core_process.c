@@ -176,7 +176,8 @@ static int process_call(lua_State *L)
     return call_send(L, &sp->process->data, NULL);
 }
 
-/* process_method(process, proxy, method, process_name, timeout_ms, method_id) -> function */
+/* process_method(process, proxy, method, process_name, timeout_ms, method_id, header or nil) ->
+ * function */
 static int process_method_lua(lua_State *L)
 {
     struct process *p = core_check_process(L, 1);

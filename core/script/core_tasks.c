@@ -30,6 +30,9 @@ static int core_go(lua_State *L)
     luaL_checkany(L, 3);
     t = task_new(rt, L);
     t->ended = go_ended;
+    if (rt->running != NULL && !scope_inherit(L, &t->scope, &rt->running->scope)) {
+        return luaL_error(L, "titan: out of memory");
+    }
     lua_pushvalue(L, 2);
     t->owner = (void *)(intptr_t)luaL_ref(L, LUA_REGISTRYINDEX);
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->anchor);

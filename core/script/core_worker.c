@@ -121,12 +121,13 @@ static int service_call(lua_State *L)
                      lua_tostring(L, lua_upvalueindex(CALL_PROCESS)));
 }
 
-/* service_method(nil, proxy, method, service, timeout_ms) -> function */
+/* service_method(nil, proxy, method, service, timeout_ms, header or nil) -> function */
 static int service_method(lua_State *L)
 {
     (void)check_guest(L);
     lua_settop(L, CALL_UPVALUES - 1);
     lua_pushnil(L);
+    lua_insert(L, CALL_METHOD_ID);
     lua_pushcclosure(L, service_call, CALL_UPVALUES);
     return 1;
 }

@@ -8,14 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "script/answer.h"
 #include "script/core.h"
 #include "script/task.h"
 #include "script/value.h"
 #include "spawn/zygote_server.h"
+#include "wire/header.h"
 
 #define SPARE_STRINGS 4096
-
-#define LIGHT_MESSAGE 512 /* bytes of a message that fit into the smallest frame there may be */
 
 static const char registry_key; /* its address is the key */
 
@@ -36,86 +36,11 @@ static struct worker *worker_of(const struct task *t)
     return &((struct guest *)t->owner)->worker;
 }
 
-static bool answer_with_error(struct task *t, lua_State *L, int index)
-{
-    struct peer *peer = &worker_of(t)->data;
-    struct failure why;
-    struct draft d;
-
-    if (answer_begin(peer, &d, t->id, true) < 0) {
-        return false;
-    }
-    if (value_encode(L, index, &peer->limits, peer_out(peer), &why) < 0) {
-        answer_abort(peer, &d);
-        return false;
-    }
-    return answer_end(peer, &d, true) == TITAN_OK;
-}
-
-/* Takes from an error map what may have made it too large or too deep: code and message matter
- * more. */
-static void lighten(lua_State *L, int index)
-{
-    size_t len;
-    const char *message;
-
-    if (!lua_istable(L, index)) {
-        return;
-    }
-    lua_pushnil(L);
-    lua_setfield(L, index, "details");
-    lua_pushnil(L);
-    lua_setfield(L, index, "traceback");
-    if (lua_getfield(L, index, "message") == LUA_TSTRING) {
-        message = lua_tolstring(L, -1, &len);
-        lua_pushlstring(L, message, len < LIGHT_MESSAGE ? len : LIGHT_MESSAGE);
-        lua_setfield(L, index, "message");
-    }
-    lua_pop(L, 1);
-}
-
-/* Whatever happens, an answer goes out: a caller waits for it. */
-static bool answer_with_results(struct task *t, lua_State *L, int first)
-{
-    struct peer *peer = &worker_of(t)->data;
-    struct failure why = {0};
-    struct draft d;
-    int code = answer_begin(peer, &d, t->id, false);
-
-    if (code < 0) {
-        return true; /* the connection has ended: nobody waits */
-    }
-    code = value_encode_list(L, first, lua_gettop(L) - first + 1, "result", &peer->limits,
-                             peer_out(peer), &why);
-    if (code < 0) {
-        answer_abort(peer, &d);
-    } else if (answer_end(peer, &d, false) < 0) {
-        code = fail(&why, TITAN_E_LIMIT_EXCEEDED,
-                    "the results are larger than a frame may be (limits.frame = %u bytes)",
-                    peer->limits.frame);
-    }
-    if (code < 0) {
-        (void)answer_failure(peer, t->id, &why);
-    }
-    return code == TITAN_OK;
-}
-
 static void request_ended(struct task *t, lua_State *L, int status, int first)
 {
     struct worker *w = worker_of(t);
-    bool ok = false;
+    bool ok = answer_with(&w->data, t->id, L, status, first);
 
-    if (status == LUA_OK) {
-        ok = answer_with_results(t, L, first);
-    } else if (!answer_with_error(t, L, first)) {
-        lighten(L, first);
-        if (!answer_with_error(t, L, first)) {
-            struct failure why;
-
-            fail(&why, TITAN_E_REMOTE_ERROR, "the method raised an error that cannot travel");
-            (void)answer_failure(&w->data, t->id, &why);
-        }
-    }
     status_call_ended(w->status, t->number, t->method, t->started_ns, now_ns(), !ok);
     status_store(w->status->lua_heap_len, (uint64_t)lua_gc(L, LUA_GCCOUNT) * 1024);
     worker_call_ended(w);
@@ -128,6 +53,19 @@ static int call_done(lua_State *L, int status, lua_KContext ctx)
     (void)status;
     (void)ctx;
     return lua_gettop(L);
+}
+
+/* What came with the call besides a deadline, as its context. */
+static void take_context(lua_State *L, struct task *t, const struct message *m)
+{
+    struct guest *g = t->owner;
+    struct failure why;
+
+    if (value_decode(L, m->header, g->worker.data.limits.nesting, &why) < 0) {
+        peer_blame(&g->worker.data, why.message);
+        (void)script_raise(L, &why);
+    }
+    scope_set_context(L, &t->scope);
 }
 
 /* The first function of a request's task, with the message as its argument: decodes the arguments
@@ -144,6 +82,9 @@ static int run_request(lua_State *L)
     lua_rawgeti(L, -1, (lua_Integer)t->method + 1);
     lua_replace(L, 1);
     lua_pop(L, 1);
+    if (t->wants_context) {
+        take_context(L, t, m);
+    }
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->self);
     count = value_decode_list(L, m->payload, g->worker.data.limits.nesting, &why);
     if (count < 0) {
@@ -157,7 +98,12 @@ static int run_request(lua_State *L)
 static void start_request(struct guest *g, const struct message *m, uint32_t method)
 {
     struct task *t = task_new(g->runtime, g->L);
+    struct header header;
 
+    header_read(m->header, &header);
+    t->scope.deadline_ms =
+        header.deadline_ms ? reactor_now_ms(&g->worker.reactor) + header.deadline_ms : 0;
+    t->wants_context = header.has_more;
     t->ended = request_ended;
     t->owner = g;
     t->id = m->id;

@@ -169,7 +169,12 @@ static int pooled_call(lua_State *L)
     call_check_self(L);
     t = task_current(L);
     c = &t->pooled;
-    c->timeout_ms = (uint32_t)lua_tointeger(L, lua_upvalueindex(CALL_TIMEOUT));
+    if (!scope_limit_ms(&t->scope, reactor_now_ms(sp->pool.manager->reactor),
+                        (uint32_t)lua_tointeger(L, lua_upvalueindex(CALL_TIMEOUT)),
+                        &c->timeout_ms)) {
+        fail(&why, TITAN_E_TIMEOUT, "no time is left of the call that this one is part of");
+        return call_raise(L, &why);
+    }
     c->priority = (int32_t)lua_tointeger(L, lua_upvalueindex(POOL_PRIORITY));
     c->hash = call_hash(L, &sp->pool);
     c->left = left_queue;
@@ -179,7 +184,7 @@ static int pooled_call(lua_State *L)
 int core_pool_method(lua_State *L)
 {
     (void)core_check_pool(L, 1);
-    lua_settop(L, 8);
+    lua_settop(L, POOL_UPVALUES - 1);
     lua_pushnil(
         L); /* no number: workers of different versions may number their methods otherwise */
     lua_insert(L, CALL_METHOD_ID);

@@ -13,6 +13,7 @@
 
 static void free_task(struct task *t, lua_State *L)
 {
+    scope_leave(L, &t->scope);
     lua_pushnil(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, t->co);
     luaL_unref(L, LUA_REGISTRYINDEX, t->anchor);
@@ -52,6 +53,7 @@ struct task *task_new(struct runtime *rt, lua_State *L)
     t->method = STATUS_NO_METHOD;
     list_init(&t->link);
     list_init(&t->ready);
+    list_init(&t->asked.link);
     t->anchor = LUA_NOREF;
     list_push(&rt->tasks, &t->link);
     t->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -68,6 +70,9 @@ static void recycle(struct task *t)
     lua_settop(t->co, 0);
     t->state = TASK_IDLE;
     t->method = STATUS_NO_METHOD;
+    if (!scope_is_empty(&t->scope)) {
+        scope_leave(rt->L, &t->scope);
+    }
     list_remove(&t->link);
     if (rt->idle_len >= IDLE_MAX) {
         free_task(t, rt->L);
@@ -250,6 +255,29 @@ bool task_interrupt(struct task *t, lua_State *L)
     return true;
 }
 
+bool task_sees_to(const struct task *t, uint64_t now_ms, uint32_t left_ms)
+{
+    for (const struct time_limit *l = t->limit; l != NULL; l = l->outer) {
+        if (l->deadline_ms <= now_ms + left_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Mostly the innermost: to-be-closed variables are closed in their order. */
+void task_limit_remove(struct task *t, struct time_limit *limit)
+{
+    struct time_limit **at = &t->limit;
+
+    while (*at != NULL && *at != limit) {
+        at = &(*at)->outer;
+    }
+    if (*at != NULL) {
+        *at = limit->outer;
+    }
+}
+
 /* Only those that are ready now: what they make ready comes with the next flush. */
 static void resume_ready(struct flusher *f)
 {
@@ -284,6 +312,7 @@ static void discard(struct task *t)
 {
     struct runtime *rt = t->runtime;
 
+    (void)own_request_end(&t->asked);
     call_forget(&t->call);
     pool_call_forget(&t->pooled);
     timer_disarm(&rt->reactor, &t->timer);

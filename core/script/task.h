@@ -13,11 +13,20 @@
 #ifndef TITAN_SCRIPT_TASK_H
 #define TITAN_SCRIPT_TASK_H
 
+#include "manager/own_request.h"
 #include "manager/pool.h"
 #include "rpc/peer.h"
 #include "script/runtime.h"
+#include "script/scope.h"
 
 enum task_state { TASK_IDLE, TASK_RUNNING, TASK_WAITING, TASK_PARKED, TASK_READY, TASK_FOREIGN };
+
+/* A time after which a task is interrupted where it waits; on the task's own stack. */
+struct time_limit {
+    struct timer timer;
+    struct time_limit *outer;
+    uint64_t deadline_ms;
+};
 
 struct task {
     struct runtime *runtime;
@@ -31,11 +40,15 @@ struct task {
     struct timer timer;            /* the time it waits for, if any */
     const struct reply *reply;     /* only while it is resumed with it */
     const struct failure *refusal; /* the same: why a pool has no worker for it */
+    struct scope scope;            /* the call that it is part of */
+    struct time_limit *limit;      /* the innermost, or NULL */
+    bool wants_context;            /* its request says more than a deadline */
     bool interrupted; /* the error at the top of its stack is to be raised when it is resumed */
     /* L is the coroutine, `status` LUA_OK or an error's, the results or the error lie at `first`
      * and above. May raise: that is reported, not caught. */
     void (*ended)(struct task *t, lua_State *L, int status, int first);
     void *owner;
+    struct own_request asked; /* that it serves, in a manager */
     /* For a task that answers a request: its number in the status page, its start, its id on the
      * wire and its method, STATUS_NO_METHOD for any other task. */
     uint64_t number;
@@ -77,6 +90,12 @@ void task_unpark(struct task *t);
 /* Ends its waiting with the error at the top of L's stack, which is popped. False when it does not
  * wait, or is interrupted already. */
 bool task_interrupt(struct task *t, lua_State *L);
+
+/* Whether one of its limits ends a call that it makes now before so many ms are over: then the
+ * call needs no deadline of its own. */
+bool task_sees_to(const struct task *t, uint64_t now_ms, uint32_t left_ms);
+
+void task_limit_remove(struct task *t, struct time_limit *limit);
 
 /* Calls fn with `arg` as its light userdata, outside of any task. False after an error, which is
  * reported as one of `where`. */

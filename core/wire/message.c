@@ -217,41 +217,6 @@ int message_parse(struct span body, const struct wire_limits *limits, struct mes
     return wrong ? fail(why, TITAN_E_PROTOCOL_ERROR, "%s", wrong) : TITAN_OK;
 }
 
-struct span header_get(struct span header, const char *key)
-{
-    struct mp_reader r;
-    struct mp_token map;
-    struct mp_token k;
-    struct mp_token v;
-
-    if (header.at == NULL) {
-        return (struct span){NULL, 0};
-    }
-    r = (struct mp_reader){header.at, header.at + header.len};
-    if (mp_next(&r, &map) || map.type != MP_MAP) {
-        return (struct span){NULL, 0};
-    }
-    for (uint32_t i = 0; i < map.n; i++) {
-        const uint8_t *value;
-
-        if (mp_next(&r, &k) || k.type != MP_STR) {
-            break;
-        }
-        value = r.at;
-        if (mp_skip(&r, MP_DEPTH_MAX)) {
-            break;
-        }
-        if (span_is((struct span){k.bytes, k.n}, key)) {
-            r.at = value;
-            if (mp_next(&r, &v) || v.type != MP_STR) {
-                break;
-            }
-            return (struct span){v.bytes, v.n};
-        }
-    }
-    return (struct span){NULL, 0};
-}
-
 /* ---- writing ---- */
 
 bool message_write_request(struct buf *b, uint32_t id, uint32_t method_id, struct span method,

@@ -7,7 +7,7 @@
  *
  *     request       [0, id, method, params]           method: a name, or a number announced by
  *                                                     the peer
- *                   [0, id, method, params, header]   header: a map, see HEADER_*
+ *                   [0, id, method, params, header]   header: a map, see wire/header.h
  *     response      [1, id, error, results]           results: an array, one element a value
  *     notification  [2, method, params]
  *     cancel        [3, id]                           the caller no longer waits for request id
@@ -23,9 +23,6 @@
 #include "base/errors.h"
 
 #define FRAME_HEAD 4
-
-/* A request meant for another service, which the manager passes on. */
-#define HEADER_SERVICE "service"
 
 struct wire_limits {
     uint32_t frame;       /* bytes of a frame's body at the most */
@@ -88,8 +85,5 @@ bool message_write_error(struct buf *b, uint32_t id); /* the payload is the erro
 bool message_write_error_end(struct buf *b);
 bool message_write_notification(struct buf *b, const char *method);
 bool message_write_cancel(struct buf *b, uint32_t id);
-
-/* The value of a header's key, a string; an absent span when it is not there. */
-struct span header_get(struct span header, const char *key);
 
 #endif

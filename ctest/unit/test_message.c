@@ -243,44 +243,6 @@ static void params_before_a_header_may_nest_to_the_limit_inside_their_list(void 
     assert_malformed("\x95\x00\x01\x02\x91\x91\x91\x91\x91\x91\xc0\x80", 12, "nested too deeply");
 }
 
-/* ---- headers ---- */
-
-static struct span get(const char *header, size_t len, const char *key)
-{
-    return header_get((struct span){(const uint8_t *)header, len}, key);
-}
-
-static void a_header_value_is_found_by_its_key(void **state)
-{
-    static const char header[] = "\x83\xa1o\x92\x01\x81\x02\x03\xa7service\xa4mail\xa1z\xa0";
-    size_t len = sizeof header - 1;
-
-    (void)state;
-    assert_true(span_is(get(header, len, HEADER_SERVICE), "mail"));
-    assert_true(span_is(get(header, len, "z"), ""));
-    assert_null(get(header, len, "servic").at);
-    assert_null(get(header, len, "").at);
-}
-
-static void a_header_value_that_is_no_string_is_absent(void **state)
-{
-    (void)state;
-    assert_null(get("\x81\xa1k\x07", 4, "k").at);
-    assert_null(get("\x81\xa1k\x91\xa1v", 6, "k").at);
-}
-
-static void a_header_that_is_malformed_or_not_there_has_no_values(void **state)
-{
-    (void)state;
-    assert_null(header_get((struct span){NULL, 0}, "k").at);
-    assert_null(get("", 0, "k").at);
-    assert_null(get("\xc0", 1, "k").at);
-    assert_null(get("\x92\xa1k\xa1v", 5, "k").at);
-    assert_null(get("\x82\x07\xa1v\xa1k\xa1v", 8, "k").at);
-    assert_null(get("\x81\xa1k\xa2v", 5, "k").at);
-    assert_null(get("\x82\xa1j\xc1\xa1k\xa1v", 8, "k").at);
-}
-
 static void spans_compare_with_text_by_all_their_bytes(void **state)
 {
     (void)state;
@@ -375,9 +337,6 @@ int main(void)
         cmocka_unit_test(a_message_whose_payload_is_missing_is_malformed),
         cmocka_unit_test(what_has_to_be_stepped_over_is_nested_no_deeper_than_the_limit),
         cmocka_unit_test(params_before_a_header_may_nest_to_the_limit_inside_their_list),
-        cmocka_unit_test(a_header_value_is_found_by_its_key),
-        cmocka_unit_test(a_header_value_that_is_no_string_is_absent),
-        cmocka_unit_test(a_header_that_is_malformed_or_not_there_has_no_values),
         cmocka_unit_test(spans_compare_with_text_by_all_their_bytes),
         cmocka_unit_test(a_frame_is_found_when_all_of_it_is_there),
         cmocka_unit_test(a_frame_length_is_little_endian),

@@ -81,6 +81,15 @@ static void on_line(void *ctx, struct process *p, bool is_stderr, const char *te
     print_message("%s: %.*s\n", p->name, (int)len, text);
 }
 
+static void on_asked(void *ctx, struct process *p, struct span service, const struct message *m)
+{
+    (void)ctx;
+    (void)p;
+    (void)service;
+    (void)m;
+    assert_true(false); /* nobody asks the manager for anything here */
+}
+
 static void on_closed(void *ctx)
 {
     ((struct swept *)ctx)->closed = true;
@@ -156,8 +165,8 @@ static void write_class(struct swept *s)
 static void open_manager(struct swept *s, struct fixture *f, uint32_t sweep_interval_ms)
 {
     static const struct manager_events events = {
-        on_process, on_payload, on_ready, on_payload, on_down,
-        on_ended,   on_health,  on_line,  on_process, on_closed,
+        on_process, on_payload, on_ready, on_payload, on_down,   on_ended,
+        on_health,  on_line,    on_asked, on_process, on_closed,
     };
     struct manager_options options = {.limits = WIRE_LIMITS_DEFAULT,
                                       .sweep_interval_ms = sweep_interval_ms};

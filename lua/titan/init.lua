@@ -23,6 +23,7 @@ local titan = {
   all = tasks.all,
   race = tasks.race,
   timeout = tasks.timeout,
+  context = tasks.context,
   service = worker.service,
   span = span.run,
   is_error = errors.is,

@@ -9,6 +9,7 @@ local heard = require "titan.manager.heard"
 local metrics = require "titan.manager.metrics"
 local pooling = require "titan.manager.pooling"
 local run = require "titan.run"
+local serving = require "titan.manager.serving"
 local starting = require "titan.manager.starting"
 local stopping = require "titan.manager.stopping"
 local supervising = require "titan.manager.supervising"
@@ -103,9 +104,12 @@ function manager.new(options)
     function(kind, process, ...)
       local service = self.services[process]
       return service and heard[kind](self, service, ...)
-    end, checked.advanced.liveness_sweep_interval, checked.advanced.spare_worker)
-  self:_open_tracing()
+    end, checked.advanced.liveness_sweep_interval, checked.advanced.spare_worker,
+    function(process, ...)
+      return serving.serve(self, self.services[process], ...)
+    end)
   run.adopt(self)
+  self:_open_tracing()
   return self
 end
 

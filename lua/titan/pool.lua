@@ -256,8 +256,8 @@ local function backend(self)
       if info.methods and not info.methods[name] then
         return proxy.refusal(proxy.no_such_method(info, name)), false
       end
-      return core.pool_method(self.handle, owner, name, self.name, timeout, how.priority or 0,
-        how.key, info)
+      return core.pool_method(self.handle, owner, name, self.name, timeout, how.header,
+        how.priority or 0, how.key, info)
     end,
   }
 end

@@ -23,6 +23,8 @@ local proxy = {}
 ---@field text fun(): string for tostring
 
 ---@class titan.CallOptions
+---@field header? string what goes along with each call, as core.call_header makes it
+---@field pairs? table of which it was made
 ---@field priority? integer of a pool: the highest of the calls that wait goes first
 ---@field key? string|number of a pool: calls with the same go to the same worker, with the
 --- strategies consistent_hash and ip_hash
@@ -36,8 +38,15 @@ local with_schema = {
     timeout = shared.deadline_schema "of this call; false for none",
     priority = { kind = "integer", min = -1000, max = 1000 },
     key = { kind = "one_of", of = { { kind = "string" }, { kind = "number" } } },
-    idempotency_key = { kind = "any", pending = "idempotency keys" },
-    headers = { kind = "any", pending = "headers" },
+    idempotency_key = {
+      kind = "string", min = 1, max = 256,
+      doc = "calls with the same are one, of a method that is idempotent by key",
+    },
+    headers = {
+      kind = "map", key = { kind = "string", min = 1, max = 256 },
+      value = { kind = "string", allowed = "a string" },
+      doc = "what the method finds in titan.context().headers",
+    },
   },
 }
 
@@ -121,6 +130,31 @@ end
 -- be any number.
 local made = setmetatable({}, { __mode = "k" })
 
+-- The trace of a call is not for its method to read, but for its annotation.
+local traces <const> = { "traceparent", "tracestate" }
+
+---@param checked table what `with` was given
+---@param below? table what holds where it says nothing
+---@return table? pairs of the call's header
+local function header_pairs(checked, below)
+  if not checked.headers and not checked.idempotency_key then
+    return below
+  end
+  local made_of = {}
+  for name, value in pairs(below or {}) do
+    made_of[name] = value
+  end
+  made_of.idempotency_key = checked.idempotency_key or made_of.idempotency_key
+  if checked.headers then
+    local headers = checked.headers
+    for _, name in ipairs(traces) do
+      made_of[name], headers[name] = headers[name], nil
+    end
+    made_of.headers = next(headers) and headers or nil
+  end
+  return next(made_of) and made_of or nil
+end
+
 ---@param backend titan.Backend
 ---@param checked table
 local function check_pooled(backend, checked)
@@ -133,7 +167,8 @@ end
 
 --- The proxy that `with` returns.
 ---@param backend titan.Backend
----@param options { timeout: number|string|false|nil, priority: integer?, key: string|number|nil }
+---@param options { timeout: number|string|false|nil, priority: integer?, key: string|number|nil,
+--- idempotency_key: string?, headers: table<string, string>? }
 ---@param timeout integer what holds when the options do not say
 ---@param how titan.CallOptions likewise
 ---@return table
@@ -148,8 +183,11 @@ function proxy.with(backend, options, timeout, how)
   if key == nil then
     key = how.key
   end
-  if key ~= nil then
-    return with_options(backend, timeout, { priority = priority, key = key })
+  local header = header_pairs(checked, how.pairs)
+  if key ~= nil or header then
+    return with_options(backend, timeout, {
+      priority = priority, key = key, pairs = header, header = header and core.call_header(header),
+    })
   end
   local known = made[backend] or {}
   made[backend] = known
@@ -212,12 +250,12 @@ function proxy.of_process(process, info, own, timeout)
     text = function()
       return string.format("titan service %s (%s)", info.name, (core.process_state(process)))
     end,
-    method = function(owner, name, deadline)
+    method = function(owner, name, deadline, how)
       local id = info.methods[name]
       if not id then
         return proxy.refusal(proxy.no_such_method(info, name)), false
       end
-      return core.process_method(process, owner, name, info.name, deadline, id)
+      return core.process_method(process, owner, name, info.name, deadline, id, how.header)
     end,
   }
 end
@@ -234,8 +272,8 @@ function proxy.of_service(name, timeout)
     text = function()
       return "titan service " .. name
     end,
-    method = function(owner, method, deadline)
-      return core.service_method(nil, owner, method, name, deadline)
+    method = function(owner, method, deadline, how)
+      return core.service_method(nil, owner, method, name, deadline, how.header)
     end,
   }
 end

@@ -334,6 +334,14 @@ function tasks.sleep(duration)
   core.sleep(schema.check({ kind = "duration", required = true }, duration, "titan.sleep"))
 end
 
+-- What `fn` calls has no more time than it has itself.
+---@param ms integer
+---@param fn fun(...): ...
+local function run_limited(ms, fn, ...)
+  local limit <close> = core.time_limit(ms) -- luacheck: ignore 211
+  return fn(...)
+end
+
 --- Runs `fn` for so long at the most. Returns what it returns, raises what it raises;
 --- raises `timeout` when the time is over, and cancels it.
 ---@param duration number|string
@@ -343,7 +351,10 @@ end
 function tasks.timeout(duration, fn, ...)
   local limit = { kind = "duration", required = true }
   local ms = schema.check(limit, duration, "titan.timeout")
-  local future = tasks.go(fn, ...)
+  if type(fn) ~= "function" then
+    schema.refuse("titan.timeout", "expected a function, given a " .. type(fn), fn, "a function")
+  end
+  local future = tasks.go(run_limited, ms, fn, ...)
   local waited, err = pcall(wait, future, ms)
   if not waited or future.state == "pending" then
     future:cancel()
@@ -365,6 +376,17 @@ function tasks.wait_all(ms)
     wait(future, deadline and math.ceil(deadline - core.monotonic_ms()))
     future = next(pending)
   end
+end
+
+--- The call that the running task is part of, as its method may want to know it: the `headers` and
+--- the `idempotency_key` that its caller gave, and `time_left` (ms, or nil).
+---@return { headers: table<string, string>, idempotency_key: string?, time_left: integer? }
+function tasks.context()
+  local context = core.context() or {}
+  return {
+    headers = context.headers or {}, idempotency_key = context.idempotency_key,
+    time_left = core.time_left(),
+  }
 end
 
 --- Cancels every task that has not ended.

@@ -17,7 +17,14 @@ return function(config, fn)
   config.advanced.spare_worker = config.advanced.spare_worker or false
   return function()
     titan.run(function()
-      fn(titan.manager(config))
+      local pm = titan.manager(config)
+      local ok, err = xpcall(fn, function(why)
+        return type(why) == "string" and debug.traceback(why) or why
+      end, pm)
+      if not ok then
+        pcall(pm.stop_all, pm, 0) -- a pool would keep the run going
+        error(err, 0)
+      end
     end)
   end
 end
