@@ -63,7 +63,9 @@ void traceparent_format(char *text, const char *trace_id, const char *parent_id,
     memcpy(text + TRACE_ID_AT, trace_id, 2 * (size_t)TRACE_ID_LEN);
     text[PARENT_ID_AT - 1] = '-';
     memcpy(text + PARENT_ID_AT, parent_id, 2 * (size_t)SPAN_ID_LEN);
-    memcpy(text + FLAGS_AT - 1, sampled ? "-01" : "-00", 3);
+    text[FLAGS_AT - 1] = '-';
+    text[FLAGS_AT] = '0';
+    text[FLAGS_AT + 1] = sampled ? '1' : '0';
 }
 
 bool traceparent_is_sampled(const char *trace_id, int64_t bound)

@@ -78,7 +78,7 @@ static bool is_sampled(const char *last, double share)
 {
     char trace_id[33] = "ffffffffffffffff";
 
-    strcpy(trace_id + 16, last);
+    memcpy(trace_id + 16, last, 16);
     return traceparent_is_sampled(trace_id, (int64_t)(share * 0x1p63));
 }
 
