@@ -78,6 +78,7 @@ struct process {
     struct list link;      /* in manager->processes, or manager->ended */
     struct list queued;    /* in manager->pending while PENDING */
     struct list relays;    /* of struct relay: what it asks of other services */
+    struct map relay_ids;  /* the same by the number of the request */
     struct map_node by_id; /* in manager->by_id */
     struct map_node by_name;
     char id[PROCESS_ID_MAX];

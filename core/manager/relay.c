@@ -1,5 +1,6 @@
 /* Requests from one worker to another service, which may be a pool: passed on as they are, the
- * answers too. */
+ * answers too, and the items of those that stream. What waits here of a stream is bounded by its
+ * credit, which is the caller's to give. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +12,9 @@ struct relay {
     struct pool_call pooled; /* when that is a pool */
     struct list link;        /* in from->relays */
     struct process *from;
-    uint32_t id;     /* of the request */
-    struct buf held; /* its method and its params while it waits for a worker of the pool */
+    struct map_node by_id; /* in from->relay_ids */
+    uint32_t id;           /* of the request */
+    struct buf held;       /* its method and its params while it waits for a worker of the pool */
     size_t method_len;
 };
 
@@ -25,8 +27,22 @@ static bool well_formed(struct span payload, unsigned nesting)
     return mp_skip(&r, nesting + 1) == NULL && r.at == r.end;
 }
 
+/* The values of an item: a list of which the first is not nil, or nothing, where a stream begins.
+ */
+static bool item_well_formed(struct span values, unsigned nesting)
+{
+    struct mp_reader r = {values.at, values.at + values.len};
+    struct mp_token list;
+
+    if (mp_next(&r, &list) != NULL || list.type != MP_ARRAY) {
+        return false;
+    }
+    return values.len == 1 || (r.at < r.end && *r.at != 0xc0 && well_formed(values, nesting));
+}
+
 static void relay_free(struct relay *r)
 {
+    map_remove(&r->from->relay_ids, &r->by_id);
     list_remove(&r->link);
     buf_free(&r->held);
     free(r);
@@ -65,6 +81,22 @@ static void answered(struct call *c, const struct reply *reply)
         fail(&garbage, TITAN_E_PROTOCOL_ERROR, "the service's answer is malformed");
         answer_failure(to, id, &garbage);
         peer_blame(reply->peer, "results that are malformed");
+    }
+}
+
+static void item_came(struct call *c, struct span values)
+{
+    struct relay *r = list_entry(c, struct relay, call);
+    struct peer *service = c->peer;
+    struct failure why;
+
+    if (!item_well_formed(values, service->limits.nesting)) {
+        fail(&why, TITAN_E_PROTOCOL_ERROR, "the service's stream is malformed");
+        call_cancel(c, &why);
+        peer_blame(service, "an item that is malformed");
+    } else if (item_send(&r->from->data, r->id, values) < 0) {
+        fail(&why, TITAN_E_LIMIT_EXCEEDED, "no memory to pass an item on");
+        call_cancel(c, &why);
     }
 }
 
@@ -168,6 +200,32 @@ static int send_on(struct relay *r, struct manager *m, const struct message *req
     return forward(r, to, request->method, request->payload, why);
 }
 
+static struct relay *find(const struct process *from, uint32_t id)
+{
+    struct map_node *node = map_find(&from->relay_ids, (const char *)&id, sizeof id);
+
+    return node != NULL ? list_entry(node, struct relay, by_id) : NULL;
+}
+
+static struct relay *relay_new(struct process *from, uint32_t id)
+{
+    struct relay *r = calloc(1, sizeof *r);
+
+    if (r == NULL) {
+        return NULL;
+    }
+    r->from = from;
+    r->id = id;
+    if (!map_insert(&from->relay_ids, &r->by_id, (const char *)&r->id, sizeof r->id)) {
+        free(r);
+        return NULL;
+    }
+    r->call.done = answered;
+    r->call.item = item_came;
+    list_push(&from->relays, &r->link);
+    return r;
+}
+
 void manager_relay(struct manager *m, struct process *from, const struct message *request)
 {
     struct failure why;
@@ -177,16 +235,16 @@ void manager_relay(struct manager *m, struct process *from, const struct message
         peer_blame(&from->data, "a request whose params are malformed or that names no method");
         return;
     }
-    r = calloc(1, sizeof *r);
+    if (find(from, request->id) != NULL) {
+        peer_blame(&from->data, "a request with the number of one that is under way");
+        return;
+    }
+    r = relay_new(from, request->id);
     if (r == NULL) {
         fail(&why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
         answer_failure(&from->data, request->id, &why);
         return;
     }
-    r->from = from;
-    r->id = request->id;
-    r->call.done = answered;
-    list_push(&from->relays, &r->link);
     if (send_on(r, m, request, &why) < 0) {
         relay_free(r);
         answer_failure(&from->data, request->id, &why);
@@ -209,13 +267,20 @@ static void cancel(struct relay *r)
 
 void manager_relay_cancel(struct process *from, uint32_t id)
 {
-    for (struct list *l = from->relays.next; l != &from->relays; l = l->next) {
-        struct relay *r = list_entry(l, struct relay, link);
+    struct relay *r = find(from, id);
 
-        if (r->id == id) {
-            cancel(r);
-            return;
-        }
+    if (r != NULL) {
+        cancel(r);
+    }
+}
+
+/* One whose answer is on its way already is no longer here. */
+void manager_relay_credit(struct process *from, uint32_t id, uint32_t bytes)
+{
+    struct relay *r = find(from, id);
+
+    if (r != NULL && (r->call.peer == NULL || !call_give_credit(&r->call, bytes))) {
+        peer_blame(&from->data, "more credit than there were items");
     }
 }
 

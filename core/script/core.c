@@ -101,6 +101,7 @@ static int open_core(lua_State *L)
     core_add_tasks(L);
     core_add_manager(L);
     core_add_worker(L);
+    core_add_stream(L);
     return 1;
 }
 

@@ -8,6 +8,7 @@
 void core_add_tasks(lua_State *L);
 void core_add_manager(lua_State *L);
 void core_add_worker(lua_State *L);
+void core_add_stream(lua_State *L);
 
 /* Registers the embedded modules with package.preload, luv and titan.core among them. */
 void core_preload(lua_State *L);

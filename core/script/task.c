@@ -18,6 +18,7 @@ static void free_task(struct task *t, lua_State *L)
     luaL_unref(L, LUA_REGISTRYINDEX, t->anchor);
     list_remove(&t->link);
     list_remove(&t->ready);
+    list_remove(&t->at);
     free(t);
 }
 
@@ -52,6 +53,7 @@ struct task *task_new(struct runtime *rt, lua_State *L)
     t->method = STATUS_NO_METHOD;
     list_init(&t->link);
     list_init(&t->ready);
+    list_init(&t->at);
     t->anchor = LUA_NOREF;
     list_push(&rt->tasks, &t->link);
     t->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -180,6 +182,7 @@ static void stop_waiting(struct task *t)
     pool_call_forget(&t->pooled);
     timer_disarm(runtime_reactor(t->runtime), &t->timer);
     list_remove(&t->ready);
+    list_remove(&t->at);
     t->interrupted = false;
     t->state = TASK_FOREIGN;
 }
@@ -242,6 +245,7 @@ bool task_interrupt(struct task *t, lua_State *L)
     }
     call_forget(&t->call);
     pool_call_forget(&t->pooled);
+    list_remove(&t->at);
     lua_xmove(L, t->co, 1);
     t->interrupted = true;
     if (t->state != TASK_READY) {
@@ -287,6 +291,7 @@ static void discard(struct task *t)
     call_forget(&t->call);
     pool_call_forget(&t->pooled);
     timer_disarm(&rt->reactor, &t->timer);
+    list_remove(&t->at);
     if (t->state != TASK_IDLE) {
         lua_resetthread(t->co);
     }

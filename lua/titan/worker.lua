@@ -228,13 +228,13 @@ local function run_start(spec)
   current.class = loaded
   declare(loaded, spec)
   apply_class(loaded, spec)
-  local functions = composed.all(loaded, spec.name, spec.scope or spec.name)
-  local self = new_self(loaded, spec, functions)
-  current.self, current.functions = self, functions
+  local served, own = composed.all(loaded, spec.name, spec.scope or spec.name)
+  local self = new_self(loaded, spec, own)
+  current.self, current.functions = self, own
   if loaded.init then
     loaded.init(self, spec.options)
   end
-  local methods, health_checks = serve(loaded, self, spec, functions)
+  local methods, health_checks = serve(loaded, self, spec, served)
   core.worker_ready {
     version = loaded.version, description = loaded.description,
     methods = methods, restart_policy = loaded.restart_policy, idempotent = idempotent(loaded),

@@ -32,7 +32,7 @@ local facts <const> = { "public", "on_shutdown", "child", "health_check", "descr
 -- What is put around it, from the outermost to the innermost: a call passes them in this order and
 -- its answer comes back the other way.
 local outer <const> = {}
-local inner <const> = { "idempotent" }
+local inner <const> = { "idempotent", "stream" }
 
 ---@param names string[]
 ---@param list { name: string, annotation: titan.Annotation }[]
@@ -63,7 +63,6 @@ end
 all.pending = {
   stage = "workflows",
   compensate = "workflows",
-  stream = "streams",
   trace = "tracing",
   metric = "custom metrics",
   validate = "argument schemas",

@@ -33,15 +33,19 @@ end
 ---@param class titan.Class
 ---@param process string the name of the process
 ---@param scope string
----@return table<string, titan.MethodFn>
+---@return table<string, titan.MethodFn> served what requests are answered with
+---@return table<string, titan.MethodFn> own what the process calls on itself: a stream it can take
+--- from its own hands
 function composed.all(class, process, scope)
-  local functions = {}
+  local served, own = {}, {}
   for _, name in ipairs(class.method_names) do
-    functions[name] = composed.of(class.methods[name], {
+    local method = class.methods[name]
+    served[name] = composed.of(method, {
       class = class.name or process, method = name, process = process, scope = scope,
     })
+    own[name] = method.stream and method.fn or served[name]
   end
-  return functions
+  return served, own
 end
 
 return composed

@@ -13,6 +13,7 @@ local methods = {}
 ---@field on_shutdown boolean
 ---@field health_check? boolean
 ---@field description? string
+---@field stream? boolean whether it returns an iterator
 ---@field child? table of a supervisor's method
 ---@field layers? { name: string, annotation: titan.Annotation, value: any }[] what wraps it, the
 --- outermost first
