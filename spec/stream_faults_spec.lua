@@ -69,6 +69,7 @@ describe("a worker that dies while it streams", function()
     assert.equal(0, pool:metrics().retries)
     assert.equal(1, pool:metrics().errors)
     assert.equal(0, pool.active)
+    pool:destroy(0)
   end))
 
   it("is lost for another service's loop, too", streaming(function(_, pm)

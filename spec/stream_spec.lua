@@ -369,14 +369,20 @@ describe("a stream of another service", function()
     proc.await("an end", function()
       return pool.active == 0
     end)
+    pool:destroy(0)
   end))
 end)
 
 describe("a stream through a pool", function()
   local function pooled(options, fn)
-    options.size = options.size or 1
+    options.size = 1
     return managed(function(pm)
-      fn(pm:create_pool("workers.streaming", options), pm)
+      local pool = pm:create_pool("workers.streaming", options)
+      local ok, err = pcall(fn, pool, pm)
+      pool:destroy(0)
+      if not ok then
+        error(err, 0)
+      end
     end)
   end
 
