@@ -133,7 +133,7 @@ describe("a stream's end", function()
         break
       end
     end
-    assert.equal("cancelled", worker:await_closed(1))
+    assert.same({ 1, "cancelled" }, { select(2, worker:report()) })
     for _ in worker:hang(1) do
       break
     end

@@ -269,7 +269,12 @@ static void on_cancel(void *ctx, uint32_t id)
     if (t != NULL) {
         t->cancelled = true;
         lua_rawgeti(g->L, LUA_REGISTRYINDEX, g->cancelled);
-        (void)task_interrupt(t, g->L); /* not waiting: its answer is on the way already */
+        /* Not waiting: its answer is on the way already. A stream is closed before what its caller
+         * asks next. */
+        if (task_interrupt(t, g->L) && t->streams) {
+            list_remove(&t->ready);
+            task_resume(t);
+        }
     }
 }
 
