@@ -134,7 +134,7 @@ describe("a stream's end", function()
       end
     end
     assert.same({ 1, "cancelled" }, { select(2, worker:report()) })
-    for _ in worker:hang(1) do
+    for _ in worker:hang(1) do -- luacheck: ignore 512
       break
     end
     assert.equal("cancelled", worker:await_closed(2))
@@ -148,7 +148,7 @@ describe("a stream's end", function()
     end))
     worker:await_closed(1)
     local function first()
-      for i in worker:endless() do
+      for i in worker:endless() do -- luacheck: ignore 512
         return i
       end
     end
@@ -400,7 +400,7 @@ describe("a stream through a pool", function()
   end))
 
   it("gives it back by break, which is no error", pooled({}, function(pool)
-    for _ in pool:endless() do
+    for _ in pool:endless() do -- luacheck: ignore 512
       break
     end
     assert.equal(0, pool.active)

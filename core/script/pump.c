@@ -147,7 +147,7 @@ static void send_item(lua_State *L, struct guest *g, struct task *t)
     struct peer *peer = &g->worker.data;
     struct failure why = {TITAN_E_WORKER_LOST, "the connection has ended"};
     struct draft d;
-    uint32_t len;
+    uint32_t len = 0;
     int code = item_begin(peer, &d, t->id);
 
     if (code == TITAN_OK) {

@@ -21,9 +21,9 @@ struct caller {
     struct call moved;
     int begun, items, done;
     int code;
-    char item[64]; /* the last, in hexadecimal */
+    char item[64];          /* the last, in hexadecimal */
     struct failure failure; /* when there was one */
-    bool forget; /* at the next item */
+    bool forget;            /* at the next item */
 };
 
 static const struct failure closed = {TITAN_E_DESTROYED, "closed by the test"};
