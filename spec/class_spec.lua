@@ -214,13 +214,13 @@ describe("a wrong method", function()
       'images.methods.m.circut_breaker: unknown annotation; did you mean "circuit_breaker"?')
     refuses(with_methods { m = { preposterous = {}, nothing } },
       "images.methods.m.preposterous: unknown annotation; allowed: "
-      .. "child, description, health_check, idempotent, on_shutdown and public")
+      .. "child, description, health_check, idempotent, on_shutdown, public and stream")
   end)
 
   it("has something besides the function in its array part", function()
     refuses(with_methods { m = { nothing, nothing } }, "images.methods.m[2]: every annotation is "
       .. "named by a string, not by a number; allowed: child, description, health_check, "
-      .. "idempotent, on_shutdown and public")
+      .. "idempotent, on_shutdown, public and stream")
   end)
 
   it("has an annotation of the wrong type", function()
@@ -234,7 +234,7 @@ describe("a wrong method", function()
 
   local pending = {
     stage = "workflows are", compensate = "workflows are",
-    stream = "streams are", trace = "tracing is",
+    trace = "tracing is",
     metric = "custom metrics are", validate = "argument schemas are", cache = "caching is",
     circuit_breaker = "circuit breakers are", rate_limit = "rate limits are",
     retry = "retries are",
