@@ -168,15 +168,16 @@ end
 ---@param worker titan.MockPoolWorker
 ---@param method string
 ---@param timeout integer
+---@param how titan.CallOptions
 ---@param ... any
 ---@return any ...
-local function call_worker(self, worker, method, timeout, ...)
+local function call_worker(self, worker, method, timeout, how, ...)
   local _ <close> = setmetatable({}, {
     __close = function()
       give_back(self, worker)
     end,
   })
-  return worker.process:call_by_name(method, timeout, ...)
+  return worker.process:call_by_name(method, timeout, how, ...)
 end
 
 ---@param self titan.MockPool
@@ -195,6 +196,11 @@ end
 ---@return any ...
 function Pool:call(method, timeout, how, ...)
   core.current()
+  timeout = core.time_for(timeout)
+  if not timeout then
+    error(self:_failure("timeout", "no time is left of the call that this one is part of",
+      method), 0)
+  end
   self.counts.calls = self.counts.calls + 1
   local deadline, tries = timeout > 0 and core.monotonic_ms() + timeout, 0
   local results
@@ -202,7 +208,7 @@ function Pool:call(method, timeout, how, ...)
     local left = deadline and math.max(1, math.ceil(deadline - core.monotonic_ms())) or 0
     local admitted, worker = pcall(admit, self, method, how, left, tries > 0)
     results = admitted and table.pack(pcall(call_worker, self, worker, method, deadline
-      and math.max(1, math.ceil(deadline - core.monotonic_ms())) or 0, ...)) or { false, worker }
+      and math.max(1, math.ceil(deadline - core.monotonic_ms())) or 0, how, ...)) or { false, worker }
     tries = tries + 1
     local lost = admitted and not results[1] and results[2].code == "worker_lost"
       and is_idempotent(self, method) and tries < TRIES_MAX
@@ -218,10 +224,11 @@ end
 --- As that of a mock process.
 ---@param method string
 ---@param timeout integer
+---@param how titan.CallOptions
 ---@param ... any
 ---@return any ...
-function Pool:call_by_name(method, timeout, ...)
-  return self:call(method, timeout, {}, ...)
+function Pool:call_by_name(method, timeout, how, ...)
+  return self:call(method, timeout, how, ...)
 end
 
 return Pool

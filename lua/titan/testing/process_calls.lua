@@ -2,6 +2,8 @@
 
 local core = require "titan.core"
 local errors = require "titan.errors"
+local gate = require "titan.testing.gate"
+local layers = require "titan.config.layers"
 local proxy = require "titan.proxy"
 local remote_error = require "titan.remote_error"
 local tasks = require "titan.tasks"
@@ -124,17 +126,58 @@ local function await(self, call, timeout)
   return call.future:await()
 end
 
+-- Goes along with every call by itself.
+local inherited <const> = { "traceparent", "tracestate" }
+
+-- What the method finds of its caller, as the header of a request would bring it.
+---@param given? table the pairs of the header
+---@return table?
+local function context_of(given)
+  local around, context = core.context() or {}, {}
+  for _, name in ipairs(inherited) do
+    context[name] = type(around[name]) == "string" and around[name] or nil
+  end
+  for name, value in pairs(given or {}) do
+    context[name] = value
+  end
+  if context.headers then
+    context.headers = layers.over(context.headers) -- a copy, which is the method's own
+  end
+  return next(context) and context or nil
+end
+
+-- Runs the method as part of the call.
+---@param limit integer ms; 0 for none
+---@param context table?
+---@param fn titan.MethodFn
+---@param ... any
+---@return any ...
+local function serve(limit, context, fn, ...)
+  core.set_context(context)
+  if limit == 0 then
+    return fn(...)
+  end
+  local _ <close> = core.time_limit(limit)
+  return fn(...)
+end
+
 ---@param self titan.MockProcess
 ---@param method string
 ---@param timeout integer ms; 0 for none
+---@param given? table the pairs of the call's header
 ---@param ... any
 ---@return any ...
-local function run(self, method, timeout, ...)
+local function run(self, method, timeout, given, ...)
+  local limit, ended_by_caller = core.time_for(timeout)
+  if not limit then
+    error(self:_failure("timeout", "no time is left of the call that this one is part of",
+      method), 0)
+  end
   local passed, args = pcall(self._passed, self, "argument", ...)
   if not passed then
     error(self:_failure(args.code, args.message, method), 0)
   end
-  local fn = self.spawner:_scripted(self, method) or self.functions[method]
+  local fn = self.spawner:_scripted(self, method) or self.entries[method]
   local call = { method = method, number = self.numbers:begun(method) }
   call.record = self.spawner:_record(self, method, args)
   call.future, call.settle = tasks.promise()
@@ -142,8 +185,8 @@ local function run(self, method, timeout, ...)
   self.in_flight[call] = true
   call.co = self.owner:begin(function(...)
     self:_call_ended(call, ...)
-  end, fn, self.self, table.unpack(args, 1, args.n))
-  return await(self, call, timeout)
+  end, serve, limit, context_of(given), fn, self.self, table.unpack(args, 1, args.n))
+  return await(self, call, ended_by_caller and 0 or limit)
 end
 
 --- Asks a health_check method. It is counted as a call, but no test has made it.
@@ -162,7 +205,7 @@ function Process:probe(method)
     else
       finish(false, travelled(self, (...), method))
     end
-  end, self.spawner:_scripted(self, method) or self.functions[method], self.self)
+  end, self.spawner:_scripted(self, method) or self.entries[method], self.self)
   if not tasks.wait(future, timeout) then
     finish(false, self:_failure("timeout", string.format("no answer within %d ms", timeout),
       method))
@@ -174,26 +217,28 @@ end
 --- A call, as a proxy makes it.
 ---@param method string
 ---@param timeout integer
+---@param given? table the pairs of its header
 ---@param ... any
 ---@return any ...
-function Process:call(method, timeout, ...)
+function Process:call(method, timeout, given, ...)
   core.current()
   self:_check_callable(method)
-  return run(self, method, timeout, ...)
+  return run(self, method, timeout, given, ...)
 end
 
 --- The call of one who knows only the service's name.
 ---@param method string
 ---@param timeout integer
+---@param how titan.CallOptions
 ---@param ... any
 ---@return any ...
-function Process:call_by_name(method, timeout, ...)
+function Process:call_by_name(method, timeout, how, ...)
   core.current()
   self:_check_callable(method)
   if not self.info.methods[method] then
     error(proxy.no_such_method(self.info, method), 0)
   end
-  return run(self, method, timeout, ...)
+  return run(self, method, timeout, how.pairs, ...)
 end
 
 ---@return titan.Backend
@@ -202,6 +247,9 @@ function Process:_backend()
   if timeout == nil then
     timeout = self.spawner.config.resources.timeout
   end
+  local gated = gate.of(self.spawner, self.scope, function()
+    return self
+  end)
   return {
     name = self.name, timeout = timeout or 0,
     own = {
@@ -221,14 +269,16 @@ function Process:_backend()
     text = function()
       return string.format("titan service %s (%s)", self.name, self.status)
     end,
-    method = function(of, name, deadline)
+    method = function(of, name, deadline, how)
       if not self.info.methods[name] then
         return proxy.refusal(proxy.no_such_method(self.info, name)), false
       end
-      return function(given, ...)
-        proxy.check_self(given, of, name)
-        return self:call(name, deadline, ...)
-      end
+      return gate.method(gated, name, deadline, how, function(header)
+        return function(given, ...)
+          proxy.check_self(given, of, name)
+          return self:call(name, deadline, header, ...)
+        end
+      end)
     end,
   }
 end
@@ -250,6 +300,7 @@ end
 function Process:_lose_calls(how)
   self:_fail_calls("worker_lost", string.format("the worker %s in the middle of this call", how))
   self.owner:close()
+  self.spawner.stores:abandon_all(self.owner)
 end
 
 return Process

@@ -25,6 +25,7 @@ local proxy = require "titan.proxy"
 local schema = require "titan.schema"
 local scripts = require "titan.testing.script"
 local shared = require "titan.config.shared"
+local shared_stores = require "titan.store.shared"
 local tasks = require "titan.tasks"
 local text = require "titan.text"
 
@@ -43,6 +44,7 @@ local REMEMBERED <const> = 256 -- processes that have ended
 ---@field calls titan.RecordedCall[] that reached a process, in the order in which they did
 ---@field config titan.Config of the manager
 ---@field events titan.Events of the manager
+---@field stores titan.SharedStores
 ---@field package alive titan.MockProcess[] in the order of their starts
 ---@field package gone titan.MockProcess[] those that ended
 ---@field package pools table<string, titan.MockPool>
@@ -67,6 +69,7 @@ function Spawner:attach(manager)
       .. "for each")
   end
   self.manager, self.config, self.events = manager, manager.config, manager.events
+  self.stores = shared_stores.new(self.config.store)
 end
 
 -- Names ------------------------------------------------------------------------------------
@@ -144,7 +147,7 @@ function Spawner:_service(name)
     text = function()
       return "titan service " .. name
     end,
-    method = function(owner, method, timeout)
+    method = function(owner, method, timeout, how)
       return function(given, ...)
         proxy.check_self(given, owner, method)
         local target = self.pools[name] or self:_find(name)
@@ -152,7 +155,7 @@ function Spawner:_service(name)
           errors.raise("worker_lost", string.format("no service named %q is running", name),
             { process = name, method = method })
         end
-        return target:call_by_name(method, timeout, ...)
+        return target:call_by_name(method, timeout, how, ...)
       end
     end,
   }
@@ -307,6 +310,14 @@ function Spawner:_scripted(process, method)
     or process.pool and self.script:take(process.pool.name, method)
 end
 
+--- Whether there is an answer for the next call, without using it up.
+---@param name string of a process or a pool
+---@param method string
+---@return boolean
+function Spawner:_is_scripted(name, method)
+  return self.script:has(name, method)
+end
+
 ---@param process titan.MockProcess
 ---@param method string
 ---@param args table
@@ -383,14 +394,16 @@ function Spawner:close()
   while #self.alive > 0 do
     self.alive[#self.alive]:_abandon()
   end
+  self.stores:close()
 end
 
 ---@param options? table none yet
 ---@return titan.MockSpawner
 function spawner.new(options)
   schema.check({ kind = "table", fields = {} }, options, "mock_spawner")
+  local default = config.check {}
   return setmetatable({
-    calls = {}, config = config.check {}, events = events.new(), alive = {}, gone = {},
+    calls = {}, config = default, stores = shared_stores.new(default.store), events = events.new(), alive = {}, gone = {},
     pools = {}, script = scripts.new(), number = 0, services = {}, stopping = 0,
   }, Spawner)
 end
