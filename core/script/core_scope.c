@@ -53,8 +53,9 @@ static int core_time_left(lua_State *L)
     return 1;
 }
 
-/* time_for(ms; 0: no end) -> how much of it a call that is made now may take, nil when nothing is left
- * of the one that the task is part of; whether one of the task's limits ends that call anyway */
+/* time_for(ms; 0: no end) -> how much of it a call that is made now may take, nil when nothing is
+ * left of the one that the task is part of; whether one of the task's limits ends that call anyway
+ */
 static int core_time_for(lua_State *L)
 {
     struct task *t = task_current(L);
@@ -152,14 +153,10 @@ static int limit_close(lua_State *L)
 void core_add_scope(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"context", core_context},
-        {"set_context", core_set_context},
-        {"time_left", core_time_left},
-        {"time_for", core_time_for},
-        {"detach", core_detach},
-        {"time_limit", core_time_limit},
-        {"call_header", call_header},
-        {NULL, NULL},
+        {"context", core_context},     {"set_context", core_set_context},
+        {"time_left", core_time_left}, {"time_for", core_time_for},
+        {"detach", core_detach},       {"time_limit", core_time_limit},
+        {"call_header", call_header},  {NULL, NULL},
     };
     static const luaL_Reg meta[] = {{"__close", limit_close}, {"__gc", limit_close}, {NULL, NULL}};
 

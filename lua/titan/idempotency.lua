@@ -13,8 +13,8 @@ local idempotency = {}
 ---@field max_entries integer
 ---@field digest boolean whether the key is core.digest of the arguments, if none is given
 
---- The methods that may be called once more when their worker was lost, and of those with a key what
---- the manager needs to know to hold the claim itself.
+--- The methods that may be called once more when their worker was lost, and of those with a key
+--- what the manager needs to know to hold the claim itself.
 ---@param loaded titan.Class
 ---@return string[] names
 ---@return table<string, titan.Keyed> keyed

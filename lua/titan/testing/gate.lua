@@ -36,7 +36,8 @@ end
 ---@param name string
 ---@param timeout integer
 ---@param how titan.CallOptions
----@param make fun(pairs: table?): fun(self: table, ...): ... the call, with these pairs in its header
+---@param make fun(pairs: table?): fun(self: table, ...): ... the call, with these pairs in its
+--- header
 ---@return fun(self: table, ...): ...
 function gate.method(gated, name, timeout, how, make)
   if not gated.keyed(name) then

@@ -16,6 +16,10 @@ tasks.owners = owners
 ---@class titan.TaskOwner
 ---@field service fun(name: string): table what titan.service is inside
 ---@field open_store fun(kind: string, space: string, max_entries: integer?): table
+---@field answering table<thread, fun(...)> by the task of a call: how it is answered with a stream
+---@field stream_items fun(iterator: any, state: any, control: any, closing: any)
+---@field answering table<thread, fun(...)> by the task of a call: how it is answered with a stream
+---@field stream_items fun(iterator: any, state: any, control: any, closing: any)
 ---@field series titan.MockSeries what its annotations count
 ---@field package futures table<titan.Future, true>
 ---@field package coroutines table<thread, true>
@@ -53,8 +57,8 @@ function Owner:adopt(future, fn)
   return owned(self, fn)
 end
 
---- Runs `fn` as a task until it first waits. It is part of no call: a process knows of a caller only
---- what the request says. `done` hears how it ended, an error as it would
+--- Runs `fn` as a task until it first waits. It is part of no call: a process knows of a caller
+--- only what the request says. `done` hears how it ended, an error as it would
 --- travel.
 ---@param done fun(ok: boolean, ...)
 ---@param fn fun(...): ...
@@ -67,7 +71,7 @@ function Owner:begin(done, fn, ...)
   end), ...)
 end
 
---- Raises when its process is no more: a task that will not be cancelled can do nothing from then on.
+--- Raises when its process is no more, for tasks that will not be cancelled.
 function Owner:check_alive()
   if self.over then
     error(ended(), 0)
@@ -92,13 +96,21 @@ end
 ---@return titan.TaskOwner
 function owner.new(spawner)
   local self = setmetatable({
-    futures = setmetatable({}, { __mode = "k" }), coroutines = {}, series = series.new(),
+    futures = setmetatable({}, { __mode = "k" }), coroutines = {}, answering = {},
+    series = series.new(),
     service = function(name)
       return spawner:_service(name)
     end,
   }, Owner)
   function self.open_store(kind, space, max_entries)
     return store.new(spawner, self, { kind = kind, space = space, max_entries = max_entries })
+  end
+  function self.stream_items(...)
+    local answer = self.answering[coroutine.running()]
+    if not answer then
+      error("titan: only a request can be answered with a stream", 2)
+    end
+    answer(...)
   end
   return self
 end

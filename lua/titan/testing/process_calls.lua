@@ -6,6 +6,7 @@ local gate = require "titan.testing.gate"
 local layers = require "titan.config.layers"
 local proxy = require "titan.proxy"
 local remote_error = require "titan.remote_error"
+local streams = require "titan.testing.stream"
 local tasks = require "titan.tasks"
 
 ---@class titan.MockProcess
@@ -20,6 +21,9 @@ local KILLED <const> = "was killed by SIGKILL"
 ---@field future titan.Future
 ---@field settle fun(ok: boolean, ...)
 ---@field co? thread
+---@field timeout integer ms; 0 for none
+---@field limit integer the same, as far as there is time for it
+---@field stream? titan.MockStream with which it is answered
 
 --- The values as they would arrive on the other side, packed.
 ---@param what string
@@ -76,7 +80,10 @@ end
 ---@param ok boolean
 ---@param ... any the results, or the error
 local function settle(call, ok, ...)
-  if call.future:done() then
+  if call.stream then
+    call.record.error = not ok and (...) or nil
+    return call.stream:finish(ok, (...))
+  elseif call.future:done() then
     return
   elseif ok then
     call.record.results = table.pack(...)
@@ -146,19 +153,69 @@ local function context_of(given)
   return next(context) and context or nil
 end
 
+-- Answers the call with a stream. From here on its time is that of an item.
+---@param self titan.MockProcess
+---@param call titan.MockCall
+---@param limit any to be closed
+---@param ... any the iterator
+local function answer_with_stream(self, call, limit, ...)
+  if call.stream then
+    error("titan: a request is answered with one stream, and this one is already; it cannot be "
+      .. "begun again", 0)
+  end
+  streams.answer({
+    timeout = call.timeout,
+    failure = function(code, message)
+      return self:_failure(code, message, call.method)
+    end,
+    pack = function(...)
+      return self:_passed("item value", ...)
+    end,
+  }, function(stream, ...)
+    if call.future:done() then
+      errors.raise("cancelled", "the caller no longer waits")
+    elseif limit then
+      getmetatable(limit).__close(limit)
+    end
+    call.stream, call.record.items = stream, stream.items
+    call.settle(true, ...)
+  end, ...)
+end
+
 -- Runs the method as part of the call.
----@param limit integer ms; 0 for none
+---@param self titan.MockProcess
+---@param call titan.MockCall
 ---@param context table?
 ---@param fn titan.MethodFn
 ---@param ... any
 ---@return any ...
-local function serve(limit, context, fn, ...)
+local function serve(self, call, context, fn, ...)
+  local answering, co = self.owner.answering, coroutine.running()
+  local limit <close> = call.limit > 0 and core.time_limit(call.limit) or nil
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      answering[co] = nil
+    end,
+  })
   core.set_context(context)
-  if limit == 0 then
-    return fn(...)
+  answering[co] = function(...)
+    answer_with_stream(self, call, limit, ...)
   end
-  local _ <close> = core.time_limit(limit)
   return fn(...)
+end
+
+-- What a test has written down, or the method.
+---@param self titan.MockProcess
+---@param method string
+---@return titan.MethodFn
+local function function_of(self, method)
+  local scripted = self.spawner:_scripted(self, method)
+  if scripted and self.class.methods[method].stream then
+    return function(...)
+      self.owner.stream_items(scripted(...))
+    end
+  end
+  return scripted or self.entries[method]
 end
 
 ---@param self titan.MockProcess
@@ -177,15 +234,16 @@ local function run(self, method, timeout, given, ...)
   if not passed then
     error(self:_failure(args.code, args.message, method), 0)
   end
-  local fn = self.spawner:_scripted(self, method) or self.entries[method]
-  local call = { method = method, number = self.numbers:begun(method) }
+  local fn = function_of(self, method)
+  local call = { method = method, number = self.numbers:begun(method), timeout = timeout,
+    limit = limit }
   call.record = self.spawner:_record(self, method, args)
   call.future, call.settle = tasks.promise()
   call.future:ignore()
   self.in_flight[call] = true
   call.co = self.owner:begin(function(...)
     self:_call_ended(call, ...)
-  end, serve, limit, context_of(given), fn, self.self, table.unpack(args, 1, args.n))
+  end, serve, self, call, context_of(given), fn, self.self, table.unpack(args, 1, args.n))
   return await(self, call, ended_by_caller and 0 or limit)
 end
 

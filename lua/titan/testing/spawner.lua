@@ -403,7 +403,8 @@ function spawner.new(options)
   schema.check({ kind = "table", fields = {} }, options, "mock_spawner")
   local default = config.check {}
   return setmetatable({
-    calls = {}, config = default, stores = shared_stores.new(default.store), events = events.new(), alive = {}, gone = {},
+    calls = {}, config = default, stores = shared_stores.new(default.store),
+    events = events.new(), alive = {}, gone = {},
     pools = {}, script = scripts.new(), number = 0, services = {}, stopping = 0,
   }, Spawner)
 end
