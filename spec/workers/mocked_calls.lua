@@ -85,7 +85,9 @@ return titan.process {
       return self:cached(...)
     end,
     cached_by_all = { cache = { store = "manager", ttl = "10s" }, counting "cached_by_all" },
-    slow_by_all = { cache = { store = "manager" }, function(self, duration)
+    slow_by_all = { cache = { store = "manager", key_fn = function()
+      return "one"
+    end }, function(self, duration)
       titan.sleep(duration)
       return self.name, ran(self, "slow_by_all")
     end },

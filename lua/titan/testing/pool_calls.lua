@@ -2,6 +2,7 @@
 --- titan.MockPool.
 
 local core = require "titan.core"
+local errors = require "titan.errors"
 local streams = require "titan.testing.stream"
 local tasks = require "titan.tasks"
 
@@ -234,7 +235,8 @@ function Pool:call(method, timeout, how, ...)
     results = admitted and table.pack(pcall(call_worker, self, worker, method, left(), how, ...))
       or { false, worker }
     tries = tries + 1
-    local lost = admitted and not results[1] and results[2].code == "worker_lost"
+    local lost = admitted and not results[1] and errors.is(results[2])
+      and results[2].code == "worker_lost"
       and is_idempotent(self, method) and tries < TRIES_MAX
     self.counts.retries = self.counts.retries + (lost and 1 or 0)
   until not lost
