@@ -7,12 +7,13 @@
 --     spawner:on("image-worker", "resize"):returns("small.png"):times(1)
 --
 -- What is as with processes: names, ids, dependencies, public and private methods, `init`,
--- on_shutdown, annotations and the stores behind them, what can travel and what not (tables arrive as
--- copies), the errors and their texts, deadlines and what else goes along with a call, streams,
--- restarts, events. What is not: there is no pid, no environment or directory of its own, no memory
--- of its own (a module that a class requires is one for all), and a method that does not wait is not
--- interrupted by anything. A stream's items are made when they are asked for, none ahead. The wait
--- before a restart has no jitter, spans go nowhere, and a run does not go on for a pool's sake.
+-- on_shutdown, annotations and the stores behind them, what can travel and what not (tables arrive
+-- as copies), the errors and their texts, deadlines and what else goes along with a call, streams,
+-- restarts, events. What is not: there is no pid, no environment or directory of its own, no
+-- memory of its own (a module that a class requires is one for all), and a method that does not
+-- wait is not interrupted by anything. A stream's items are made when they are asked for, none
+-- ahead. The wait before a restart has no jitter, spans go nowhere, and a run does not go on for
+-- a pool's sake.
 
 local asks = require "titan.testing.spawner_asks"
 local config = require "titan.config"
