@@ -52,16 +52,18 @@ local function for_each(fn)
   return titan.all(tasks)
 end
 
--- The table: what became of each picture.
-local function print_table()
-  say("%-12s %9s %9s %9s %8s", "picture", "from", "to", "bytes", "ms")
-  local rows = for_each(function(name, bytes, width)
-    local started = luv.hrtime()
-    local output, height = images:resize(bytes, width)
-    return string.format("%-12s %9s %9s %9d %8.1f", name, bytes:match "%d+ %d+":gsub(" ", "x"),
-      width .. "x" .. height, #output, (luv.hrtime() - started) / 1e6)
-  end)
-  print(table.concat(rows, "\n"))
+-- Runs `fn` and says how long it took.
+local function timed(what, fn, ...)
+  local started = luv.hrtime()
+  local results = titan.span(what, fn, ...)
+  say("%s, in %.0f ms", what, (luv.hrtime() - started) / 1e6)
+  return results
+end
+
+local function resized(name, bytes, width)
+  local output, height = images:resize(bytes, width)
+  return string.format("   %-12s %9s %9s %9d", name, bytes:match "%d+ %d+":gsub(" ", "x"),
+    width .. "x" .. height, #output)
 end
 
 local function print_refusal(what, ...)
@@ -70,19 +72,22 @@ local function print_refusal(what, ...)
   say("   %-12s %s: %s", what, err.code, message)
 end
 
--- What the workers counted, and what they say of themselves.
+-- What the workers say of themselves, and what they counted: `made` are the runs of the method, and
+-- `answered` all calls, those that got what was known as well. Returns how many pictures were made,
+-- and how many of those wait to be written.
 local function print_workers()
-  say("\n%-12s %9s %9s %9s %9s %8s", "worker", "health", "waiting", "made", "answered", "p50 ms")
-  local all = 0
+  say("\n   %-12s %9s %9s %9s %9s %9s", "worker", "health", "waiting", "made", "answered",
+    "longest")
+  local made, waiting = 0, 0
   for i = 1, WORKERS do
     local worker = pm:discover("images-" .. i)
     local health, metrics = worker:__health(), worker:__metrics()
-    local answered = metrics.counters["images.resized"]
-    say("images-%-5d %9s %9d %9d %9d %8.1f", i, health.status, health.details.queue_depth,
-      health.details.made, answered, metrics.histograms["images.resize.ms"].p50)
-    all = all + health.details.made
+    say("   images-%-5d %9s %9d %9d %9d %6.0f ms", i, health.status, health.details.queue_depth,
+      health.details.made, metrics.counters["images.resized"],
+      metrics.histograms["images.resize.ms"].max)
+    made, waiting = made + health.details.made, waiting + health.details.queue_depth
   end
-  return all
+  return made, waiting
 end
 
 local function count_files()
@@ -93,12 +98,10 @@ local function count_files()
   return count
 end
 
-titan.span("once", print_table)
-local started = luv.hrtime()
-titan.span("again", for_each, function(_, bytes, width)
-  return (images:resize(bytes, width))
-end)
-say("\nall of them again: %.1f ms, since they are known", (luv.hrtime() - started) / 1e6)
+local rows = timed("nine resized", for_each, resized)
+timed("the same again, which are known", for_each, resized)
+say("\n   %-12s %9s %9s %9s", "picture", "from", "to", "bytes")
+print(table.concat(rows, "\n"))
 
 print "\nrefused before anything is done:"
 local bytes = read "spheres"
@@ -106,7 +109,7 @@ print_refusal("half a file", bytes:sub(1, #bytes // 2), 48)
 print_refusal("no picture", "GIF89a", 48)
 print_refusal("no width", bytes, 0)
 
-local made = print_workers()
-say("\n%d pictures made, %d files in %s", made, count_files(), folder)
+local made, waiting = print_workers()
+say("\n%d pictures made, %d of them written to %s", made, made - waiting, folder)
 app:stop()
-say("%d after the workers were stopped", count_files())
+say("%d are there now that the workers have been stopped", count_files())

@@ -44,7 +44,8 @@ return titan.process {
     health = {
       health_check = true,
       function(self)
-        return { status = "healthy", queue_depth = #self.queue, made = self.made }
+        local status = #self.queue < AT_A_TIME and "healthy" or "degraded"
+        return { status = status, queue_depth = #self.queue, made = self.made }
       end,
     },
     cleanup = {
@@ -62,10 +63,11 @@ return titan.process {
     end,
     drain = function(self)
       while self.queue[1] do
-        local copy = table.remove(self.queue, 1)
+        local copy = self.queue[1]
         local file = assert(io.open(copy.path, "wb"))
         assert(file:write(copy.bytes))
         assert(file:close())
+        table.remove(self.queue, 1)                         -- what could not be written stays
       end
     end,
   },
