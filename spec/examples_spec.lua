@@ -151,6 +151,7 @@ describe("the scaler of image_worker", function()
     assert.same(picture, ppm.decode("P6 # two\n2\n#pixels\n1 255\t" .. picture.pixels))
     for bytes, why in pairs {
       ["P5 1 1 255\n0"] = "it does not begin with P6, as a PPM file does",
+      ["P62 1 255\n123123"] = "its header has no width, height and maximum",
       ["P6 1"] = "its header has no width, height and maximum",
       ["P6 1 0 255\n"] = "its header has no width, height and maximum",
       ["P6 1 1 65535\n"] = "its samples go up to 65535; 255 is read here",

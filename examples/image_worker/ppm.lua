@@ -7,13 +7,17 @@ local ppm = {}
 ---@field height integer
 ---@field pixels string 3 bytes a pixel, from the top left on
 
--- The next number of the header. A comment goes from a # to the end of its line.
+-- The next number of the header, after white space. A comment goes from a # to the end of its line.
 local function number(bytes, at)
+  local before <const> = at
   repeat
     local after = bytes:match("^%s+()", at) or at
     local comment = bytes:match("^#[^\n]*()", after)
     at = comment or after
   until not comment
+  if at == before then
+    return nil
+  end
   local digits, after = bytes:match("^(%d%d?%d?%d?%d?)()", at)
   return math.tointeger(tonumber(digits)), after
 end
