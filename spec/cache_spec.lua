@@ -159,7 +159,7 @@ describe("a cached method", function()
     end
     assert.equal("cached.broken_key: cache.key_fn returned nil; it must return a string or a "
       .. "number", message())
-    expect.part("cache.key_fn returned table; it must", message "table")
+    expect.part("cache.key_fn returned a table; it must", message "table")
     expect.part({ "cached.broken_key: cache.key_fn raised: ", "no key" }, message "raise")
     assert.equal(2, worker:runs "plain")
   end))

@@ -24,6 +24,7 @@ local titan = {
   race = tasks.race,
   timeout = tasks.timeout,
   context = tasks.context,
+  digest = core.digest,
   service = worker.service,
   span = span.run,
   is_error = errors.is,

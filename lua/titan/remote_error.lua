@@ -35,11 +35,28 @@ local function message_of(err)
   return ok and type(message) == "string" and message or "the method raised a table (see details)"
 end
 
+-- Whether a line of the traceback is in code that is not Titan's own.
+---@param traceback string?
+---@return boolean
+local function leads_to_a_user(traceback)
+  for line in (traceback or ""):gmatch "[^\n]+" do
+    local is_ours = line:find "^%s*%[C%]" or line:find "^%s*titan[.:]"
+      or line:find("(...tail calls...)", 1, true) or line:find "^stack traceback"
+    if not is_ours then
+      return true
+    end
+  end
+  return false
+end
+
 --- What travels of an error that a method raised. Never raises.
 ---@param err any
 ---@param traceback? string where it was raised
 ---@return table
 function remote_error.of(err, traceback)
+  if errors.is(err) and not leads_to_a_user(traceback) then
+    traceback = nil -- Titan has refused something, and its message says what
+  end
   if errors.is(err) then
     return packed {
       code = err.code, message = err.message, details = travelling(err.details),

@@ -11,7 +11,7 @@ text.version = "0.1.0"
 local MAX_STRING <const> = 40
 local MAX_KEY <const> = 64
 
---- A string in quotes, escaped, cut after 40 bytes.
+--- A string in quotes, escaped, cut after 40 bytes. What is no text is escaped byte by byte.
 ---@param value string
 ---@return string
 function text.quoted(value)
@@ -19,7 +19,10 @@ function text.quoted(value)
     -- Cuts before a UTF-8 character rather than inside it.
     value = value:sub(1, MAX_STRING):gsub("[\xC0-\xFF]?[\x80-\xBF]*$", "") .. "..."
   end
-  return (string.format("%q", value):gsub("\\\n", "\\n"))
+  local quoted = string.format("%q", value):gsub("\\\n", "\\n")
+  return utf8.len(quoted) and quoted or (quoted:gsub("[\x80-\xFF]", function(byte)
+    return string.format("\\%d", byte:byte())
+  end))
 end
 
 --- What a worker says, without what could steer a terminal.

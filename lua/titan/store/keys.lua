@@ -7,6 +7,8 @@ local text = require "titan.text"
 
 local keys = {}
 
+local KEY_MAX <const> = 256 -- bytes; of a longer one its digest is kept
+
 ---@param place titan.Place
 ---@param what string "cache.key_fn"
 ---@param why string
@@ -49,10 +51,10 @@ function keys.of(place, what, key_fn)
   return function(...)
     local key = called(place, what, pcall(key_fn, ...))
     if type(key) == "string" then
-      return key
+      return #key <= KEY_MAX and key or core.digest(key)
     elseif type(key) ~= "number" then
       refuse(place, what, string.format("returned %s; it must return a string or a number",
-        text.given(key)))
+        type(key) == "nil" and "nil" or "a " .. text.given(key)))
     end
     return tostring(key)
   end
