@@ -90,6 +90,18 @@ function titan.timeout(duration, fn, ...) end
 ---@return titan.Context
 function titan.context() end
 
+--- Runs `fn` as a span of its own: a child of the one around it, or the first of a trace. Calls and
+--- tasks that `fn` starts are its children. Without `monitoring.tracing` it only runs `fn`.
+---
+--- Raises what `fn` raises.
+---@param name string of the span
+---@param attributes titan.SpanAttributes which may be left out
+---@param fn fun(...): ...
+---@param ... any its arguments
+---@return any ... what fn returns
+---@overload fun(name: string, fn: (fun(...): ...), ...: any): ...
+function titan.span(name, attributes, fn, ...) end
+
 --- Inside a worker: a proxy for another service of its manager, a process or a pool. Its calls
 --- raise `worker_lost` when no such service runs.
 ---

@@ -96,6 +96,16 @@
 --- At most 8, by name: texts, or functions of the arguments that return one (or nil for none).
 ---@field labels? table<string, string|fun(...): string|number|boolean|nil>
 
+--- What a span tells beside its times, by name.
+---@alias titan.SpanAttributes table<string, string|number|boolean>
+
+--- A span for each call, by W3C Trace Context; `monitoring.tracing` says where they are sent.
+---@class titan.annotation.Trace
+--- Of the span; "service/method" unless told.
+---@field name? string
+--- Of the span; a function gets the arguments of the call.
+---@field attributes? titan.SpanAttributes|(fun(...): titan.SpanAttributes?)
+
 --- What a method may be given and may return; else the call raises `validation_failed`.
 ---@class titan.annotation.Validate
 --- One for each argument, and `rest` for those that follow; without it there may be none.
@@ -183,7 +193,7 @@
 ---@alias titan.MethodFn fun(self: titan.Self, ...): ...
 
 --- An annotation of your own (`annotations` of titan.process). Around a method it has its place
---- outside of all but metric.
+--- outside of all but trace and metric.
 ---@class titan.Annotation
 --- What may be written.
 ---@field schema titan.Schema
@@ -210,6 +220,8 @@
 ---@field process string
 --- The name of the service, which is that of the pool if it is in one.
 ---@field scope string
+--- Whether the method returns an iterator.
+---@field stream boolean
 
 --- What a value of the schema of an annotation is.
 ---@alias titan.SchemaKind

@@ -41,6 +41,28 @@
 ---@field health_check? titan.health.Options|false
 --- Whether workers keep latencies for `get_metrics`; calls are always counted. (default: true)
 ---@field metrics? boolean
+--- Whether methods with `trace` are recorded, and where spans are sent; true: all defaults.
+--- (default: false)
+---@field tracing? boolean|titan.config.Tracing
+
+--- Where spans are sent, by OTLP/HTTP, and which.
+---@class titan.config.Tracing
+--- Of a collector; http only. (default: "http://127.0.0.1:4318/v1/traces")
+---@field endpoint? string
+--- The share of the traces that begin here, 0 to 1; others are recorded as their caller wants.
+--- (default: 1.0)
+---@field sample? number
+---@field service_name? string (default: "titan")
+--- Further header fields of each post, such as a token.
+---@field headers? table<string, string>
+--- Spans of one post. (default: 512)
+---@field batch? integer
+--- After which spans are posted that do not fill one. (default: "1s")
+---@field interval? titan.Duration
+--- Spans that may wait, in a worker and in the manager; further ones are dropped. (default: 2048)
+---@field queue? integer
+--- Of one post. (default: "5s")
+---@field timeout? titan.Duration
 
 ---@class titan.config.Testing
 --- Run workers inside this process, see titan.testing.mock_spawner. (default: false)
@@ -136,8 +158,6 @@
 ---@field isolation? "process"
 --- How the manager and it talk. (default: "unix")
 ---@field transport? "unix"
-
--- Complete -----------------------------------------------------------------------------------
 
 --- The complete config, what titan.tokens.CONFIG stands for: durations in ms, sizes in bytes.
 ---@class titan.Config: titan.manager.Config

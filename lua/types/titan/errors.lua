@@ -27,10 +27,10 @@
 ---@field code titan.ErrorCode
 --- What happened, for a person.
 ---@field message string
---- What a program may want to know; its keys depend on the code: `retry_after` (ms) of rate_limited
---- and circuit_open, `path`, `given` and `allowed` of invalid_config, `path`, `expected` and `given`
---- of validation_failed, `attempts` of a call that was retried. A table that a method raised is here
---- as it was.
+--- What a program may want to know; its keys depend on the code: `retry_after` (ms) of
+--- rate_limited and circuit_open, `path`, `given` and `allowed` of invalid_config, `path`,
+--- `expected` and `given` of validation_failed, `attempts` of a call that was retried. A table that
+--- a method raised is here as it was.
 ---@field details? table
 --- Name of the process that was called.
 ---@field process? string

@@ -59,6 +59,10 @@ function Manager:get_metrics(key) end
 ---@return titan.manager.Health
 function Manager:health() end
 
+--- How tracing goes, since the manager was made; nil without `monitoring.tracing`.
+---@return titan.TracingCounters?
+function Manager:tracing() end
+
 --- Stops a process: its on_shutdown methods run, calls in flight finish, and at the deadline its
 --- whole process group is killed. Waits for its end.
 ---@param key string its id or name
@@ -239,6 +243,17 @@ function Manager:off(event, fn) end
 ---@field value? integer
 --- Of a histogram.
 ---@field latency? titan.Latency
+
+--- Spans that were recorded.
+---@class titan.TracingCounters
+--- The collector has taken them.
+---@field exported integer
+--- They were lost: it did not take them, or there was no room for them.
+---@field dropped integer
+--- They wait or are being posted.
+---@field queued integer
+--- Why spans were dropped, or had to be posted again.
+---@field last_error? string
 
 --- How one process is.
 ---@class titan.Health

@@ -2,10 +2,10 @@
 
 --- Workers of one class behind one queue, called like a process: `pool:method(...)`.
 ---
---- A call raises, beside what calls of a process do, `overloaded` when too many wait, `circuit_open`
---- with `circuit_breaker`, `worker_lost` when its worker was lost and the method is not idempotent,
---- or when the pool has failed, `shutting_down` when it is drained, `destroyed` when it has been
---- stopped. The names here win over methods of the class; `invoke` reaches those.
+--- A call raises, beside what calls of a process do, `overloaded` when too many wait,
+--- `circuit_open` with `circuit_breaker`, `worker_lost` when its worker was lost and the method is
+--- not idempotent, or when the pool has failed, `shutting_down` when it is drained, `destroyed` when
+--- it has been stopped. The names here win over methods of the class; `invoke` reaches those.
 ---@class titan.PoolProxy
 --- What it is called.
 ---@field name string
@@ -90,8 +90,8 @@ function PoolProxy:metrics() end
 --- What idle_timeout and auto_scale leave; the start waits for so many. 1, and the start waits for
 --- all, unless told.
 ---@field min? integer
---- What auto_scale goes up to, and what `scale` refuses to go beyond. The processors, or `size`, and
---- no bound for `scale`, unless told.
+--- What auto_scale goes up to, and what `scale` refuses to go beyond. The processors, or `size`,
+--- and no bound for `scale`, unless told.
 ---@field max? integer
 ---@field strategy? titan.pool.Strategy (default: "power_of_two")
 --- Of worker 1, 2 ..., for the strategies that weigh; 1 for those left out.

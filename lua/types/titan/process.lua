@@ -49,9 +49,9 @@
 --- How the manager and the worker talk. (default: "unix")
 ---@field transport? "unix"
 
---- A method with annotations. They apply from the outermost to the innermost: metric, the
+--- A method with annotations. They apply from the outermost to the innermost: trace, metric, the
 --- class's own, validate, fallback, cache, idempotent, rate_limit, retry, circuit_breaker,
---- bulkhead, timeout.
+--- bulkhead, timeout, stream.
 ---@class titan.process.Method
 --- The method itself. May wait; what it returns travels, what it raises is raised at the caller.
 ---@field [1] fun(self: titan.Self, ...): ...
@@ -64,6 +64,11 @@
 ---@field health_check? boolean
 --- What it does, for whoever lists the methods.
 ---@field description? string
+--- Whether it returns an iterator, as a generic `for` takes it: then its call returns one, and the
+--- items travel as they are made. Not with retry, idempotent, fallback, cache.
+---@field stream? boolean
+--- Whether its calls are recorded as spans, and how.
+---@field trace? boolean|titan.annotation.Trace
 --- What counts its calls that returned and measures them: the name of a counter, or more.
 ---@field metric? string|titan.annotation.Metric
 --- What it may be given and may return.

@@ -7,7 +7,8 @@
 ---
 --- A call raises `method_not_found`, `not_public`, `validation_failed`, `timeout`, `worker_lost`,
 --- `limit_exceeded`, `shutting_down`, `destroyed`, what annotations of the method raise
---- (`rate_limited`, `circuit_open`, `overloaded`), or with `remote_error` what the method raised.
+--- (`rate_limited`, `circuit_open`, `overloaded`), or with `remote_error` what the method raised. A
+--- call of a method with `stream` returns titan.Items: `for row in proxy:rows() do`.
 ---@class titan.Proxy
 --- The same methods, each of which returns a future at once.
 ---@field async titan.Async
@@ -37,6 +38,10 @@ function Proxy:__metrics() end
 --- How it is; found out now if nobody has looked yet, and then waits for that.
 ---@return titan.Health
 function Proxy:__health() end
+
+--- What a call of a method with `stream` returns, for a generic `for`: the values of the next item,
+--- nil at the end. Raises what the method raises. To leave the loop ends the call.
+---@alias titan.Items fun(): ...
 
 --- The methods of a proxy, called side by side: `local future = proxy.async:get "a"`.
 ---@class titan.Async

@@ -5,7 +5,8 @@
 local testing = {}
 
 --- Stands in for what spawns processes: `titan.for_root({}, { [titan.tokens.SPAWNER] = spawner })`.
---- What it spawns lives in this process, is called as a worker would be, and does what the test says.
+--- What it spawns lives in this process, is called as a worker would be, and does what the test
+--- says.
 ---@param options? {} none yet
 ---@return titan.MockSpawner
 function testing.mock_spawner(options) end
@@ -118,8 +119,8 @@ function MockSpawner:stop_all(timeout) end
 ---@return titan.Error?
 function MockSpawner:kill(key, signal) end
 
---- What happens instead of a method: one of `returns`, `raises` and `calls`, and perhaps `times` and
---- `after`.
+--- What happens instead of a method: one of `returns`, `raises` and `calls`, and perhaps `times`
+--- and `after`.
 ---@class titan.Answer
 local Answer = {}
 
