@@ -204,6 +204,7 @@ function pool.own_functions(self)
     return true
   end
 
+  --- What it has done and how its workers are: see titan.pool.Metrics of lua/types.
   function own.metrics()
     local metrics = core.pool_metrics(self.handle)
     metrics.name = self.name

@@ -161,6 +161,9 @@ function Typed:compare_field(path, field, spec)
   elseif not field.optional and not spec.required then
     self:complain(path, "the type requires it, the code does not")
   end
+  if field.text:gsub("%(default: .-%)", "") == "" then
+    self:complain(path, "nothing says what it means")
+  end
   local known = self.defaults[field] or { where = path, specs = {} }
   self.defaults[field] = known
   table.insert(known.specs, spec)
@@ -249,6 +252,25 @@ end
 
 -- Names -------------------------------------------------------------------------------------------
 
+--- That a function of the code takes what the type says, no more and no less.
+---@param path string
+---@param declared support.Function
+---@param fn function
+function Typed:compare_params(path, declared, fn)
+  local info, count = debug.getinfo(fn, "uS"), #declared.params
+  if info.what == "C" then
+    return -- of which nobody knows
+  end
+  local is_vararg = declared.params[count] == "..."
+  count = is_vararg and count - 1 or count
+  local taken = math.max(0, info.nparams - (declared.is_method and 1 or 0))
+  if is_vararg and not info.isvararg or count > taken and not info.isvararg then
+    self:complain(path, "the type has more parameters than the code")
+  elseif taken > count or info.isvararg and not is_vararg then
+    self:complain(path, "the code has more parameters than the type")
+  end
+end
+
 --- A class, and the names that something has in the code: both ways.
 ---@param name string
 ---@param names table<any, any> by name; those that begin with "_" are nobody's business, unless
@@ -268,6 +290,11 @@ function Typed:compare_names(name, names, ignored)
       if names[key] == nil and not is_open and not (ignored and ignored[key]) then
         self:complain(name .. "." .. key, "the type has it, the code does not")
       end
+    end
+  end
+  for key, declared in pairs(class.functions) do
+    if type(names[key]) == "function" then
+      self:compare_params(name .. "." .. key, declared, names[key])
     end
   end
   for key in pairs(names) do

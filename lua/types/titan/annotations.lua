@@ -4,6 +4,7 @@
 --- the file of the manager's `store`, which outlives it.
 ---@alias titan.annotation.Store "memory"|"manager"|"sqlite"
 
+--- Keeps results.
 ---@class titan.annotation.Cache
 --- How long results are kept; for good if left out, until others take their place. Required with
 --- store = "sqlite".
@@ -14,29 +15,36 @@
 ---@field condition? fun(result: any, ...): boolean
 --- Of the keys in memory; those not asked for the longest give way. (default: 1000)
 ---@field max_entries? integer
----@field store? titan.annotation.Store (default: "memory")
+--- Where they are kept. (default: "memory")
+---@field store? titan.annotation.Store
 
+--- Calls with the same key are one call, over the whole service and across restarts.
 ---@class titan.annotation.Idempotent
 --- What makes two calls the same, when the caller gave no `idempotency_key`; the content of the
 --- arguments unless told.
 ---@field key_fn? fun(...): string|number
 --- How long an answer is remembered. (default: "1h")
 ---@field ttl? titan.Duration
----@field store? titan.annotation.Store (default: "manager")
+--- Where answers are remembered. (default: "manager")
+---@field store? titan.annotation.Store
 --- Answers in memory; those not asked for the longest give way. (default: 100000)
 ---@field max_entries? integer
 
+--- How many calls are let through.
 ---@class titan.annotation.RateLimit
 --- Calls a second in the long run; above 0.
 ---@field rps number
 --- How many may come at once; rps rounded up, unless told.
 ---@field burst? integer
----@field strategy? "token_bucket"|"sliding_window"|"fixed_window" (default: "token_bucket")
+--- How calls are counted: a bucket that fills with rps, any second, each second of the clock.
+--- (default: "token_bucket")
+---@field strategy? "token_bucket"|"sliding_window"|"fixed_window"
 --- What has a limit of its own: a user, an address. One limit for all calls unless told.
 ---@field key_fn? fun(...): string|number
 --- "manager": one limit for all processes of the service. (default: "manager")
 ---@field store? "memory"|"manager"
 
+--- Calls the method again when it fails.
 ---@class titan.annotation.Retry
 --- How often it is called at most. (default: 3)
 ---@field attempts? integer
@@ -48,8 +56,10 @@
 --- told. `cancelled` never is.
 ---@field retry_if? fun(err: titan.Error): boolean
 
+--- How the waits between attempts grow.
 ---@class titan.annotation.RetryBackoff
----@field type? "exponential"|"linear"|"fixed" (default: "exponential")
+--- How they grow. (default: "exponential")
+---@field type? "exponential"|"linear"|"fixed"
 --- Before the third attempt. (default: "100ms")
 ---@field initial? titan.Duration
 --- No wait is longer. (default: "5s")
@@ -59,6 +69,7 @@
 --- Every wait is spread by plus and minus this share of it. (default: 0.2)
 ---@field jitter? number
 
+--- Leaves the method alone for a while; each process has its own.
 ---@class titan.annotation.CircuitBreaker
 --- Failures in a row that open it. (default: 5)
 ---@field failure_threshold? integer
@@ -71,6 +82,7 @@
 --- Whether this error counts; all do unless told, but for calls that were refused or cancelled.
 ---@field is_failure? fun(err: titan.Error): boolean
 
+--- How many calls run side by side in a process.
 ---@class titan.annotation.Bulkhead
 --- How many calls run side by side.
 ---@field max_concurrent integer
@@ -148,6 +160,7 @@
 
 --- A string, a number, a boolean; what goes with it depends on its type.
 ---@class titan.validate.Value: titan.validate.Common
+--- Its type; without it, what `one_of` or `check` take.
 ---@field type? titan.validate.TypeName
 --- Of a number.
 ---@field min? number
@@ -166,7 +179,9 @@
 ---@class titan.validate.List: titan.validate.Common
 --- Of each item.
 ---@field list titan.validate.Schema
+--- Items at least.
 ---@field min_len? integer
+--- Items at most.
 ---@field max_len? integer
 
 --- Any table.
@@ -185,6 +200,7 @@
 
 --- What fits one of them.
 ---@class titan.validate.AnyOf: titan.validate.Common
+--- The first that fits will do.
 ---@field any_of titan.validate.Schema[]
 
 -- Annotations of one's own ---------------------------------------------------------------------
@@ -242,6 +258,7 @@
 --- What may be written in an annotation of your own: the value is checked where the class is
 --- declared, and `wrap` gets a copy in which defaults are filled in.
 ---@class titan.Schema
+--- What a value is.
 ---@field kind titan.SchemaKind
 --- Stands for a missing value.
 ---@field default? any
@@ -249,7 +266,9 @@
 ---@field required? boolean
 --- A missing record stays missing instead of getting its defaults.
 ---@field optional? boolean
+--- At least: of a number, a duration, a size, bytes of a string, items of a list.
 ---@field min? number|string
+--- At most.
 ---@field max? number|string
 --- A Lua pattern that the string must match.
 ---@field pattern? string

@@ -17,25 +17,31 @@
 ---@field resources? titan.config.Resources
 --- What the manager watches by itself.
 ---@field monitoring? titan.config.Monitoring
+--- For tests of a program.
 ---@field testing? titan.config.Testing
+--- What seldom needs another value.
 ---@field advanced? titan.config.Advanced
 --- What the workers print, as the manager prints it on its stderr.
 ---@field logs? titan.config.Logs
 --- What one peer may send; more ends its connection.
 ---@field limits? titan.config.Limits
 
+--- The file behind what is durable.
 ---@class titan.config.Store
----@field kind? "memory"|"sqlite" (default: "memory")
+--- "memory": nothing is durable but what says so itself. (default: "memory")
+---@field kind? "memory"|"sqlite"
 --- The file, relative to the working directory; opened when something durable is first asked for.
 --- (default: "titan.db")
 ---@field path? string
 --- How long to wait while another writes to the file. (default: "5s")
 ---@field busy_timeout? titan.Duration
 
+--- What one process may use.
 ---@class titan.config.Resources
 --- Deadline of every call that has no other; false for none. (default: "30s")
 ---@field timeout? titan.Duration|false
 
+--- What the manager watches by itself.
 ---@class titan.config.Monitoring
 --- How workers are asked how they are; false: never by itself.
 ---@field health_check? titan.health.Options|false
@@ -52,7 +58,8 @@
 --- The share of the traces that begin here, 0 to 1; others are recorded as their caller wants.
 --- (default: 1.0)
 ---@field sample? number
----@field service_name? string (default: "titan")
+--- What the whole program is called there. (default: "titan")
+---@field service_name? string
 --- Further header fields of each post, such as a token.
 ---@field headers? table<string, string>
 --- Spans of one post. (default: 512)
@@ -64,10 +71,12 @@
 --- Of one post. (default: "5s")
 ---@field timeout? titan.Duration
 
+--- For tests of a program.
 ---@class titan.config.Testing
 --- Run workers inside this process, see titan.testing.mock_spawner. (default: false)
 ---@field use_mock_spawner? boolean
 
+--- What seldom needs another value.
 ---@class titan.config.Advanced
 --- From asking a process to stop until it is killed; 0 kills at once. (default: "5s")
 ---@field graceful_shutdown_timeout? titan.Duration
@@ -79,10 +88,12 @@
 --- SIGTERM and SIGINT end the run gracefully, a second one at once. (default: true)
 ---@field handle_signals? boolean
 
+--- How what workers print appears on stderr.
 ---@class titan.config.Logs
 --- "auto" is text on a terminal and JSON lines otherwise. (default: "auto")
 ---@field format? "auto"|"text"|"json"|"none"
 
+--- What one peer may send.
 ---@class titan.config.Limits
 --- One message. (default: "64MB")
 ---@field frame? titan.Size
@@ -97,12 +108,14 @@
 ---@field enabled? boolean
 --- So many inside one window; one more, and it is given up. (default: 3)
 ---@field max_restarts? integer
----@field window? titan.Duration (default: "1m")
+--- For so long a restart counts. (default: "1m")
+---@field window? titan.Duration
 --- Before the first restart of a window. (default: "1s")
 ---@field delay? titan.Duration
 --- How the waits after that grow.
 ---@field backoff? titan.restart.Backoff
 
+--- How the waits between restarts grow.
 ---@class titan.restart.Backoff
 --- The n-th wait: exponential is initial x factor^(n-1), linear initial x n, fixed initial.
 --- (default: "exponential")

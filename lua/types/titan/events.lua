@@ -44,18 +44,25 @@
 ---@field stderr string
 ---@field stdout string
 
+--- A child of a supervisor did not start.
 ---@class titan.event.ChildStartFailed
 ---@field supervisor string
 ---@field name string
+--- Whether the start of its supervisor has failed, too.
 ---@field critical boolean
+--- Why.
 ---@field error titan.Error
 
+--- A child of a supervisor was given up.
 ---@class titan.event.ChildFailed
 ---@field supervisor string
 ---@field name string
+--- Whether its supervisor gives up, too.
 ---@field critical boolean
+--- Its last crash.
 ---@field reason? string
 
+--- A supervisor has given up.
 ---@class titan.event.SupervisorFailed
 ---@field name string
 --- The supervisor above it.
@@ -64,13 +71,17 @@
 --- With the story of how it came to that.
 ---@field error titan.Error
 
+--- A pool has another size.
 ---@class titan.event.PoolScale
 ---@field pool string
+--- Workers before.
 ---@field from integer
+--- Workers now.
 ---@field to integer
 --- "scale", "idle_timeout", or what auto_scale has decided by.
 ---@field reason string
 
+--- A worker of a pool is beyond memory_warning_threshold; told once for each of its lives.
 ---@class titan.event.PoolMemory
 ---@field pool string
 --- Of the worker.
@@ -80,23 +91,31 @@
 --- Bytes.
 ---@field limit integer
 
+--- A pool has no worker left.
 ---@class titan.event.PoolFailed
 ---@field pool string
+--- Why the last worker was lost.
 ---@field error titan.Error
 
+--- How a process is has changed.
 ---@class titan.event.Health
 ---@field id string
 ---@field name string
 ---@field pid? integer
+--- How it was.
 ---@field from "unknown"|"healthy"|"degraded"|"unhealthy"
+--- How it is.
 ---@field to "unknown"|"healthy"|"degraded"|"unhealthy"
+--- Why it is not healthy.
 ---@field reason? string
 --- What a health_check method answered.
 ---@field details? table
 --- Checks that failed, one after the other.
 ---@field failures integer
+--- All that is known of it.
 ---@field process titan.ProcessInfo
 
+--- A line that a worker has printed.
 ---@class titan.event.Log
 ---@field id string
 ---@field name string

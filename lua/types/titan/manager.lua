@@ -178,6 +178,7 @@ function Manager:off(event, fn) end
 --- The newest first.
 ---@field last_calls titan.LastCall[]
 
+--- A call that a process had lately.
 ---@class titan.LastCall
 ---@field method string
 ---@field ago_ms number
@@ -204,6 +205,7 @@ function Manager:off(event, fn) end
 ---@field p99 number
 ---@field max number
 
+--- What the calls of a method, or of a process, have come to.
 ---@class titan.MethodMetrics
 --- Begun, those in flight and those refused among them.
 ---@field calls integer
@@ -232,6 +234,7 @@ function Manager:off(event, fn) end
 --- By name, over all labels.
 ---@field histograms table<string, titan.Latency>
 
+--- What the annotation metric keeps for one set of labels.
 ---@class titan.Series
 ---@field name string
 ---@field kind "counter"|"histogram"

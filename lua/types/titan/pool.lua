@@ -93,7 +93,8 @@ function PoolProxy:metrics() end
 --- What auto_scale goes up to, and what `scale` refuses to go beyond. The processors, or `size`,
 --- and no bound for `scale`, unless told.
 ---@field max? integer
----@field strategy? titan.pool.Strategy (default: "power_of_two")
+--- Which worker gets a call. (default: "power_of_two")
+---@field strategy? titan.pool.Strategy
 --- Of worker 1, 2 ..., for the strategies that weigh; 1 for those left out.
 ---@field weights? integer[]
 --- Calls that one worker has at a time. (default: 128)
@@ -132,8 +133,10 @@ function PoolProxy:metrics() end
 --- number.
 ---@field spawn_options_factory? fun(index: integer): titan.spawn.Options?
 
+--- When a pool changes its size. It is as large as its targets need, between `min` and `max`.
 ---@class titan.pool.AutoScale
----@field enabled? boolean (default: true)
+--- Whether it does. (default: true)
+---@field enabled? boolean
 --- Between two decisions. (default: "5s")
 ---@field interval? titan.Duration
 --- Target: calls that wait, per worker; 1, if there is no other target.
@@ -151,6 +154,7 @@ function PoolProxy:metrics() end
 --- Between two growths; 5 s, or `cooldown` if shorter, unless told.
 ---@field growth_cooldown? titan.Duration
 
+--- Refuses the calls of a pool while its workers fail.
 ---@class titan.pool.CircuitBreaker
 --- Failures in a row that open it. (default: 5)
 ---@field failure_threshold? integer
@@ -187,6 +191,7 @@ function PoolProxy:metrics() end
 ---@field latency titan.Latency
 ---@field workers titan.pool.WorkerMetrics[]
 
+--- How one worker of a pool is.
 ---@class titan.pool.WorkerMetrics
 --- Its number, from 1.
 ---@field index integer

@@ -47,6 +47,7 @@ function Proxy:__health() end
 ---@class titan.Async
 ---@field [string] fun(self: titan.Async, ...): titan.Future
 
+--- Options of the calls of a proxy.
 ---@class titan.call.Options
 --- Of each call, its waiting included; false for none.
 ---@field timeout? titan.Duration|false

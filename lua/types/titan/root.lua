@@ -3,6 +3,7 @@
 --- What a module can be asked for; equal to nothing else.
 ---@class titan.Token
 
+--- What titan.tokens has.
 ---@class titan.Tokens
 --- The complete config: titan.Config.
 ---@field CONFIG titan.Token
@@ -41,6 +42,7 @@ function Module:override(token, given) end
 ---@class titan.root.AsyncOptions
 --- Gets the values of the tokens in `inject`, may wait, and returns the config.
 ---@field use_factory? fun(...): titan.manager.Config
+--- What use_factory gets.
 ---@field inject? titan.Token[]
 --- Where they come from, and what this module has unless it says otherwise.
 ---@field use_existing? titan.Module

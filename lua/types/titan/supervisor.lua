@@ -12,6 +12,7 @@
 --- So many restarts of a child inside the window; one more, and it is given up. This and the next
 --- three go over the `restart_policy` of the manager and of the class.
 ---@field max_restarts? integer
+--- For so long a restart counts.
 ---@field window? titan.Duration
 --- Before the first restart of a window.
 ---@field delay? titan.Duration
@@ -50,7 +51,8 @@
 ---@class titan.supervisor.ChildOptions
 --- Of `pm:spawn`, without a name, or of `pm:create_pool`.
 ---@field options? titan.spawn.Options|titan.pool.Options
----@field restart? titan.supervisor.Restart (default: "permanent")
+--- When it is started again. (default: "permanent")
+---@field restart? titan.supervisor.Restart
 --- Giving it up, or its failing start, gives the supervisor up. (default: false)
 ---@field critical? boolean
 --- Nobody waits for its start, and no group restart includes it. (default: false)
@@ -59,16 +61,22 @@
 ---@field shutdown_timeout? titan.Duration
 --- Instead of the supervisor's, as are the next three.
 ---@field max_restarts? integer
+--- For so long a restart counts.
 ---@field window? titan.Duration
+--- Before the first restart of a window.
 ---@field delay? titan.Duration
+--- How the waits after that grow.
 ---@field backoff? titan.restart.Backoff
 
 --- A child: one of process, pool and supervisor.
 ---@class titan.supervisor.Child: titan.supervisor.ChildOptions
 --- Unique among its siblings, and what a process or a pool is found by; the class's unless told.
 ---@field name? string
+--- A process of this class.
 ---@field process? titan.ClassGiven
+--- A pool of this class.
 ---@field pool? titan.ClassGiven
+--- A supervisor below this one.
 ---@field supervisor? titan.SupervisorDeclaration|titan.supervisor.Declaration
 
 --- The annotation `child` of a method.
@@ -80,6 +88,7 @@
 ---@class titan.supervisor.Method
 --- Called once, when the supervisor is declared: returns what is to be supervised.
 ---@field [1] fun(self: table): titan.ClassGiven|titan.SupervisorDeclaration
+--- The rest of what is said of the child, which has the name of the method.
 ---@field child? titan.supervisor.ChildAnnotation
 
 --- Starts its children in order, keeps them alive, and stops them in reverse.
