@@ -30,15 +30,20 @@
 --- Answers in memory; those not asked for the longest give way. (default: 100000)
 ---@field max_entries? integer
 
+--- How a rate limit counts. A window is burst / rps seconds long.
+---@alias titan.annotation.RateStrategy
+---| "token_bucket"   # `burst` tokens, `rps` of which come back each second
+---| "sliding_window" # in no window, whenever it begins, are more than `burst` calls
+---| "fixed_window"   # `burst` calls in a window, which begins with the first after the last one
+
 --- How many calls are let through.
 ---@class titan.annotation.RateLimit
 --- Calls a second in the long run; above 0.
 ---@field rps number
 --- How many may come at once; rps rounded up, unless told.
 ---@field burst? integer
---- How calls are counted: a bucket that fills with rps, any second, each second of the clock.
---- (default: "token_bucket")
----@field strategy? "token_bucket"|"sliding_window"|"fixed_window"
+--- How calls are counted. (default: "token_bucket")
+---@field strategy? titan.annotation.RateStrategy
 --- What has a limit of its own: a user, an address. One limit for all calls unless told.
 ---@field key_fn? fun(...): string|number
 --- "manager": one limit for all processes of the service. (default: "manager")
