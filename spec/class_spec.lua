@@ -131,8 +131,8 @@ describe("a wrong declaration", function()
     { "observability", {}, "tracing and custom metrics are" .. NOT_BUILT .. "; leave the key out" },
     { "verison", "1", 'unknown key; did you mean "version"?' },
     { "method", {}, 'unknown key; did you mean "methods"?' },
-    { "preposterous", {}, "unknown key; allowed: all_methods_public, annotations, cwd, dependencies, "
-      .. "description, env, health, init, isolation, methods, name, "
+    { "preposterous", {}, "unknown key; allowed: all_methods_public, annotations, cwd, "
+      .. "dependencies, description, env, health, init, isolation, methods, name, "
       .. "restart_policy, startup_timeout, transport and version" },
   }
   for _, case in ipairs(mistakes) do

@@ -15,9 +15,9 @@ struct relay {
     struct list link;        /* in from->relays */
     struct process *from;
     struct map_node by_id; /* in from->relay_ids */
-    uint32_t id;          /* of the request */
-    uint64_t deadline_ms; /* by the loop's clock; 0: none */
-    struct buf held;      /* what is passed on while it waits for a worker of the pool */
+    uint32_t id;           /* of the request */
+    uint64_t deadline_ms;  /* by the loop's clock; 0: none */
+    struct buf held;       /* what is passed on while it waits for a worker of the pool */
     size_t method_len, params_len;
 };
 

@@ -37,8 +37,8 @@ local facts <const> = { "public", "on_shutdown", "child", "health_check", "descr
 -- its answer comes back the other way.
 local outer <const> = { "trace", "metric" }
 local inner <const> = {
-  "validate", "fallback", "cache", "idempotent", "rate_limit", "retry", "circuit_breaker", "bulkhead",
-  "timeout", "stream",
+  "validate", "fallback", "cache", "idempotent", "rate_limit", "retry", "circuit_breaker",
+  "bulkhead", "timeout", "stream",
 }
 
 ---@param names string[]

@@ -15,7 +15,6 @@
 local core = require "titan.core"
 local keys = require "titan.store.keys"
 local once = require "titan.store.once"
-local schema = require "titan.schema"
 local store = require "titan.store"
 
 ---@class titan.IdempotentOptions
