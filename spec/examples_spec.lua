@@ -1,6 +1,7 @@
 --- The examples run as they are printed.
 
 local expect = require "support.expect"
+local luv = require "luv"
 local proc = require "support.proc"
 local titan = require "titan"
 
@@ -11,6 +12,55 @@ local function run_example(...)
   local code = program:await()
   assert.equal(0, code, program:stderr())
   return program:stdout()
+end
+
+-- The modules of an example, as its own script sees them.
+local function module(path)
+  return dofile("examples/" .. path .. ".lua")
+end
+
+local ppm = module "image_worker/ppm"
+local scaler = module "image_worker/scaler"
+
+-- A picture of one row of grey pixels.
+local function greys(...)
+  return { width = select("#", ...), height = 1, pixels = string.char(...):gsub(".", "%0%0%0") }
+end
+
+local function read_picture(path)
+  return assert(ppm.decode(proc.read(path)))
+end
+
+-- The pictures in a folder by their size, such as "48x32".
+local function pictures_in(folder)
+  local found, count = {}, 0
+  for name in luv.fs_scandir_next, assert(luv.fs_scandir(folder)) do
+    local picture = read_picture(folder .. "/" .. name)
+    found[picture.width .. "x" .. picture.height], count = picture, count + 1
+  end
+  return found, count
+end
+
+-- The mean of a square of `side` pixels: what it is to become when the picture is scaled by 1/side.
+local function mean_of_square(picture, side, x, y)
+  local sums = { side * side // 2, side * side // 2, side * side // 2 }
+  for row = y * side, (y + 1) * side - 1 do
+    local at = 3 * (row * picture.width + x * side)
+    for i, sample in ipairs { picture.pixels:byte(at + 1, at + 3 * side) } do
+      local channel = (i - 1) % 3 + 1
+      sums[channel] = sums[channel] + sample
+    end
+  end
+  return { sums[1] // (side * side), sums[2] // (side * side), sums[3] // (side * side) }
+end
+
+local function assert_scaled(name, side, picture)
+  local source = read_picture("examples/image_worker/pictures/" .. name .. ".ppm")
+  for _, at in ipairs { { 0, 0 }, { 7, 5 }, { picture.width - 1, picture.height - 1 } } do
+    local first = 3 * (at[2] * picture.width + at[1]) + 1
+    assert.same(mean_of_square(source, side, at[1], at[2]),
+      { picture.pixels:byte(first, first + 2) })
+  end
 end
 
 describe("the example", function()
@@ -53,5 +103,67 @@ describe("the example", function()
       expect.part({ "all of it: " .. lines, "taken here: " .. lines .. " lines",
         "meanwhile: " .. lines .. "\n" }, said)
     end)
+  end)
+
+  it("image_worker resizes pictures, each once, and leaves no copy unwritten", function()
+    titan.run(function()
+      local folder = proc.directory()
+      local said = run_example("examples/image_worker/app.lua", folder)
+      expect.part({ "nine resized, in", "the same again, which are known, in",
+        "spheres         144x96     96x64     18445", "24x24      1741",
+        "half a file  validation_failed: args[1]: 144 x 96 pixels",
+        "no picture   validation_failed: args[1]: it does not begin with P6",
+        "no width     validation_failed: args[2]: expected integer in 1..4096",
+        "9 pictures made", "9 are there now" }, said)
+      local found, count = pictures_in(folder)
+      assert.equal(9, count)
+      assert_scaled("spheres", 3, found["48x32"])
+      assert_scaled("zone_plate", 4, found["24x24"])
+      assert.equal(read_picture("examples/image_worker/pictures/zone_plate.ppm").pixels,
+        found["96x96"].pixels)
+      proc.remove(folder)
+    end)
+  end)
+end)
+
+describe("the scaler of image_worker", function()
+  it("takes the mean of what a pixel covers", function()
+    assert.same(greys(10, 40), scaler.resize(greys(0, 20, 30, 50), 2, 1))
+    assert.same(greys(30, 90), scaler.resize(greys(0, 90, 90), 2, 1)) -- half of the middle each
+    assert.same(greys(1), scaler.resize(greys(0, 1), 1)) -- rounded
+    assert.same(greys(5, 5, 200, 200), scaler.resize(greys(5, 200), 4, 1))
+  end)
+
+  it("keeps red, green and blue apart, rows in order, and proportions", function()
+    local two = {
+      width = 2, height = 2, pixels = "\255\0\0" .. "\0\255\0" .. "\0\0\255" .. "\9\8\7",
+    }
+    assert.same(two, scaler.resize(two, 2))
+    assert.same({ width = 1, height = 1, pixels = "\66\66\66" }, scaler.resize(two, 1))
+    local tall = scaler.resize(two, 1, 2)
+    assert.same({ width = 1, height = 2, pixels = "\128\128\0" .. "\5\4\131" }, tall)
+    assert.equal(1, scaler.resize(greys(1, 2, 3, 4), 1).height)
+  end)
+
+  it("reads and writes PPM, and says what is wrong with a file", function()
+    local picture = greys(1, 2)
+    assert.same(picture, ppm.decode(ppm.encode(picture)))
+    assert.same(picture, ppm.decode("P6 # two\n2\n#pixels\n1 255\t" .. picture.pixels))
+    for bytes, why in pairs {
+      ["P5 1 1 255\n0"] = "it does not begin with P6, as a PPM file does",
+      ["P62 1 255\n123123"] = "its header has no width, height and maximum",
+      ["P6 1"] = "its header has no width, height and maximum",
+      ["P6 1 0 255\n"] = "its header has no width, height and maximum",
+      ["P6 1 1 65535\n"] = "its samples go up to 65535; 255 is read here",
+      ["P6 2 1 255\n123"] = "2 x 1 pixels are 6 bytes, and it has 3",
+    } do
+      assert.same({ nil, why }, { ppm.decode(bytes) })
+    end
+  end)
+
+  it("names pictures by FNV-1a", function()
+    local hash = module "image_worker/hash"
+    assert.equal("cbf29ce484222325", hash "")
+    assert.equal("85944171f73967e8", hash "foobar")
   end)
 end)

@@ -1,5 +1,6 @@
 local expect = require "support.expect"
 local managed = require "support.managed"
+local shared = require "support.shared"
 local tasks = require "titan.tasks"
 local titan = require "titan"
 
@@ -15,12 +16,9 @@ end
 -- What holds of real workers and of mock ones alike -------------------------------------------
 
 for kind, testing in pairs { real = {}, mock = { use_mock_spawner = true } } do
-  -- A test body with a manager of this kind.
-  local function of_kind(fn)
-    return managed({ testing = testing }, fn)
-  end
-
   describe("a " .. kind .. " worker", function()
+    local of_kind = shared { testing = testing }
+
     it("gives back what it is given, nils and all", of_kind(function(pm)
       local worker = pm:spawn(MOCKED)
       assert.same({ n = 4, 1, nil, 2.5, nil }, table.pack(worker:echo(1, nil, 2.5, nil)))
@@ -102,7 +100,7 @@ for kind, testing in pairs { real = {}, mock = { use_mock_spawner = true } } do
       await_left(worker)
     end))
 
-    it("is known by its name and its id", of_kind(function(pm)
+    it("is known by its name and its id", managed({ testing = testing }, function(pm)
       local worker = pm:spawn(MOCKED)
       local second = pm:spawn(MOCKED)
       assert.equal(worker, pm:discover "mocked")
@@ -259,8 +257,10 @@ for kind, testing in pairs { real = {}, mock = { use_mock_spawner = true } } do
   end)
 
   describe("a " .. kind .. " pool", function()
+    local of_kind = shared { testing = testing }
+
     local function pooled(options, fn)
-      return managed({ testing = testing }, function(pm)
+      return of_kind(function(pm)
         local pool = pm:create_pool(MOCKED, options)
         fn(pool, pm)
         pool:destroy(0)
@@ -270,7 +270,6 @@ for kind, testing in pairs { real = {}, mock = { use_mock_spawner = true } } do
     it("spreads calls over its workers", pooled({ size = 2, name = "two" }, function(pool, pm)
       assert.same({ "two", 2, 0, 0 }, { pool.name, pool.size, pool.active, pool.pending })
       local both = { pool.async:sleep(20), pool.async:sleep(20) }
-      tasks.sleep(5)
       assert.equal(2, pool.active)
       assert.same({ n = 2, "slept", "slept" }, titan.all(both))
       assert.equal(pool, pm:discover "two")
@@ -338,7 +337,7 @@ for kind, testing in pairs { real = {}, mock = { use_mock_spawner = true } } do
       assert.is_true(slow:done())
     end))
 
-    it("is destroyed, and then no more", managed({ testing = testing }, function(pm)
+    it("is destroyed, and then no more", of_kind(function(pm)
       local pool = pm:create_pool(MOCKED, { size = 1, max_concurrency = 1 })
       local first = pool.async:linger()
       local waiting = pool.async:echo(1)

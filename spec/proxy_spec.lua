@@ -60,14 +60,16 @@ describe("proxy:with", function()
 
   local mistakes = {
     [{ timout = 5 }] = 'with.timout: unknown key; did you mean "timeout"?',
-    [{ preposterous = 5 }] = "with.preposterous: unknown key; allowed: key, priority and timeout",
+    [{ preposterous = 5 }] = "with.preposterous: unknown key; allowed: headers, idempotency_key, key, "
+      .. "priority and timeout",
     [{ timeout = 0 }] = "with.timeout: ",
     [{ timeout = true }] = "with.timeout: ",
     [{ timeout = "soon" }] = "with.timeout: ",
     [{ timeout = -5 }] = "with.timeout: ",
     [{ priority = 5 }] = "with.priority: it is for pools",
-    [{ headers = {} }] = "with.headers: headers are not built in this version",
-    [{ idempotency_key = "k" }] = "with.idempotency_key: idempotency keys are not built",
+    [{ headers = { a = 1 } }] = "with.headers.a: expected a string, given number 1",
+    [{ headers = "a" }] = "with.headers: ",
+    [{ idempotency_key = "" }] = "with.idempotency_key: ",
   }
   for options, why in pairs(mistakes) do
     it("refuses " .. why, managed(function(pm)

@@ -81,6 +81,34 @@ describe("titan.testing.virtual_clock", function()
     expect.error("timeout", future.await, future)
   end))
 
+  it("is what deadlines are counted by", clocked(function(clock)
+    local lefts = {}
+    local limited = titan.go(function()
+      local _ <close> = core.time_limit(10000, "the limit")
+      lefts[1] = core.time_left()
+      titan.sleep "4s"
+      lefts[2] = core.time_left()
+      lefts[3] = titan.timeout("1s", core.time_left)
+      titan.sleep "1h"
+    end)
+    clock:advance "9999ms"
+    assert.same({ 10000, 6000, 1000 }, lefts)
+    assert.is_false(limited:done())
+    clock:advance(1)
+    assert.equal("the limit", select(2, pcall(limited.await, limited)))
+  end))
+
+  it("is that of circuit breakers", clocked(function(clock)
+    local take, give_back = core.breaker_new(
+      { failure_threshold = 1, timeout = 30000, half_open_requests = 1 }, function() end)
+    give_back(take(), false)
+    assert.same({ n = 2, nil, 30000 }, table.pack(take()))
+    clock:advance "29s"
+    assert.same({ n = 2, nil, 1000 }, table.pack(take()))
+    clock:advance "1s"
+    assert.is_number((take()))
+  end))
+
   it("runs until nobody waits for a time", clocked(function(clock)
     local woken = 0
     titan.go(function()

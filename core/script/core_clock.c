@@ -16,13 +16,17 @@ static int core_now_ms(lua_State *L)
     return 1;
 }
 
+uint64_t runtime_now_ns(const struct runtime *rt)
+{
+    const struct reactor *r = &rt->reactor; /* zeroed before it is opened */
+
+    return r->held ? r->held_ms * 1000000u : now_ns() + r->ahead_ms * 1000000u;
+}
+
 /* monotonic_ms() -> for durations, with fractions */
 static int core_monotonic_ms(lua_State *L)
 {
-    const struct reactor *r = &runtime_of(L)->reactor; /* zeroed before it is opened */
-
-    lua_pushnumber(L, r->held ? (lua_Number)r->held_ms
-                              : (lua_Number)(now_ns() + r->ahead_ms * 1000000u) / 1e6);
+    lua_pushnumber(L, (lua_Number)runtime_now_ns(runtime_of(L)) / 1e6);
     return 1;
 }
 

@@ -12,9 +12,9 @@
 #define BREAKER lua_upvalueindex(1)
 #define FAILED lua_upvalueindex(2)
 
-static uint64_t clock_ms(void)
+static uint64_t clock_ms(lua_State *L)
 {
-    return now_ns() / 1000000u;
+    return runtime_now_ns(runtime_of(L)) / 1000000u;
 }
 
 /* take() -> a ticket, to be given back exactly once; or nil, and in how many ms to ask again: nil
@@ -23,7 +23,7 @@ static uint64_t clock_ms(void)
 static int take(lua_State *L)
 {
     struct breaker *b = lua_touserdata(L, BREAKER);
-    uint64_t now_ms = b->state == BREAKER_OPEN ? clock_ms() : 0; /* the others have no time */
+    uint64_t now_ms = b->state == BREAKER_OPEN ? clock_ms(L) : 0; /* the others have no time */
     uint32_t retry_in_ms;
     uint64_t ticket = breaker_ask(b, now_ms, &retry_in_ms);
 
@@ -48,9 +48,9 @@ static int give_back(lua_State *L)
     if (lua_isnoneornil(L, 2)) {
         breaker_abandon(b, ticket);
     } else if (lua_toboolean(L, 2)) {
-        breaker_success(b, ticket, clock_ms());
+        breaker_success(b, ticket, clock_ms(L));
     } else {
-        breaker_failure(b, ticket, clock_ms());
+        breaker_failure(b, ticket, clock_ms(L));
     }
     return 0;
 }

@@ -53,6 +53,26 @@ static int core_time_left(lua_State *L)
     return 1;
 }
 
+/* time_for(ms; 0: no end) -> how much of it a call that is made now may take, nil when nothing is
+ * left of the one that the task is part of; whether one of the task's limits ends that call anyway
+ */
+static int core_time_for(lua_State *L)
+{
+    struct task *t = task_current(L);
+    uint64_t now_ms = reactor_now_ms(runtime_reactor(t->runtime));
+    lua_Integer own_ms = luaL_checkinteger(L, 1);
+    uint32_t left_ms;
+
+    luaL_argcheck(L, own_ms >= 0 && own_ms <= UINT32_MAX, 1, "not a time");
+    if (!scope_limit_ms(&t->scope, now_ms, (uint32_t)own_ms, &left_ms)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_pushinteger(L, left_ms);
+    lua_pushboolean(L, left_ms > 0 && task_sees_to(t, now_ms, left_ms));
+    return 2;
+}
+
 /* detach(): the running task is part of no call any more */
 static int core_detach(lua_State *L)
 {
@@ -133,13 +153,10 @@ static int limit_close(lua_State *L)
 void core_add_scope(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"context", core_context},
-        {"set_context", core_set_context},
-        {"time_left", core_time_left},
-        {"detach", core_detach},
-        {"time_limit", core_time_limit},
-        {"call_header", call_header},
-        {NULL, NULL},
+        {"context", core_context},     {"set_context", core_set_context},
+        {"time_left", core_time_left}, {"time_for", core_time_for},
+        {"detach", core_detach},       {"time_limit", core_time_limit},
+        {"call_header", call_header},  {NULL, NULL},
     };
     static const luaL_Reg meta[] = {{"__close", limit_close}, {"__gc", limit_close}, {NULL, NULL}};
 

@@ -1,7 +1,6 @@
 /* What lua/titan/metric/ needs inside a worker to count and measure, as Lua functions. */
 #include <lauxlib.h>
 
-#include "base/clock.h"
 #include "script/core.h"
 #include "script/guest.h"
 
@@ -72,7 +71,7 @@ static int core_series_took(lua_State *L)
 {
     struct status_page *page = guest_check(L)->worker.status;
     uint32_t slot = check_slot(L, 1, page);
-    double ms = (double)now_ns() / 1e6 - luaL_checknumber(L, 2);
+    double ms = (double)runtime_now_ns(runtime_of(L)) / 1e6 - luaL_checknumber(L, 2);
 
     if (!lua_isnoneornil(L, 3)) {
         series_add(&page->series, check_slot(L, 3, page), 1);

@@ -44,6 +44,9 @@ struct runtime *runtime_of(lua_State *L);
 /* Opens the reactor on first use: not in a zygote, whose children need one each. */
 struct reactor *runtime_reactor(struct runtime *rt);
 
+/* The clock for durations, in ns: the one that core.monotonic_ms says, also while it is held. */
+uint64_t runtime_now_ns(const struct runtime *rt);
+
 /* Its part of a runtime that is being made: see core_clock.c. */
 void clock_open(struct runtime *rt);
 

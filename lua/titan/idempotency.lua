@@ -13,6 +13,26 @@ local idempotency = {}
 ---@field max_entries integer
 ---@field digest boolean whether the key is core.digest of the arguments, if none is given
 
+--- The methods that may be called once more when their worker was lost, and of those with a key
+--- what the manager needs to know to hold the claim itself.
+---@param loaded titan.Class
+---@return string[] names
+---@return table<string, titan.Keyed> keyed
+function idempotency.announced(loaded)
+  local names, keyed = {}, {}
+  for _, name in ipairs(loaded.method_names) do
+    local options = loaded.methods[name].idempotent
+    names[#names + 1] = options and name or nil
+    if type(options) == "table" and options.store ~= "memory" then
+      keyed[name] = {
+        store = options.store, ttl = options.ttl, max_entries = options.max_entries,
+        digest = not options.key_fn,
+      }
+    end
+  end
+  return names, keyed
+end
+
 ---@param use { keyed: titan.Keyed }
 local function ttl_of(use)
   return use.keyed.ttl
@@ -77,18 +97,19 @@ end
 ---@param name string of the method
 ---@param timeout integer ms
 ---@param how titan.CallOptions
----@param make fun(header: string?): fun(self: table, ...): ... the call itself
+---@param make fun(header: string?, pairs: table?): fun(self: table, ...): ... the call itself, with
+--- this header, which is made of these pairs
 ---@return fun(self: table, ...): ...
 function idempotency.method(gate, name, timeout, how, make)
   local keyed, given = gate.keyed(name), how.pairs and how.pairs.idempotency_key
   if not keyed or not (given or keyed.digest) then
-    return make(how.header)
+    return make(how.header, how.pairs)
   end
   local header = { claimed = true }
   for pair, value in pairs(how.pairs or {}) do
     header[pair] = value
   end
-  return guarded(gate, name, keyed, given, timeout, make(core.call_header(header)))
+  return guarded(gate, name, keyed, given, timeout, make(core.call_header(header), header))
 end
 
 return idempotency

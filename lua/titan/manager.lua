@@ -126,7 +126,9 @@ function manager.of(checked, given)
   local self = given and require("titan.manager.delegated").new(checked, given, Manager)
     or of_processes(checked)
   run.adopt(self)
-  self:_open_tracing()
+  if not given then
+    self:_open_tracing()
+  end
   return self
 end
 

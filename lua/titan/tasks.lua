@@ -150,6 +150,12 @@ local function settle(future, ok, ...)
   notify(future)
 end
 
+--- Who owns the running task; see `tasks.owners`.
+---@return titan.TaskOwner?
+function tasks.owner()
+  return tasks.owners and tasks.owners[coroutine.running()]
+end
+
 --- Starts a task.
 ---@param fn fun(...): ...
 ---@param ... any its arguments
@@ -160,7 +166,7 @@ function tasks.go(fn, ...)
     schema.refuse("titan.go", why, fn, "a function")
   end
   local future = setmetatable({ state = "pending" }, Future)
-  local owner = tasks.owners and tasks.owners[coroutine.running()]
+  local owner = tasks.owner()
   if owner then
     fn = owner:adopt(future, fn)
   else

@@ -7,6 +7,7 @@ local class = require "titan.class"
 local composed = require "titan.class.composed"
 local core = require "titan.core"
 local errors = require "titan.errors"
+local idempotency = require "titan.idempotency"
 local loading = require "titan.class.loading"
 local outbox = require "titan.tracing.outbox"
 local proxy = require "titan.proxy"
@@ -201,26 +202,6 @@ local function serve(loaded, self, spec, composites)
   return methods, health_checks
 end
 
--- The methods that may be called once more when their worker was lost, and of those with a key what
--- the manager needs to know to hold the claim itself.
----@param loaded titan.Class
----@return string[] names
----@return table<string, titan.Keyed> keyed
-local function idempotent(loaded)
-  local names, keyed = {}, {}
-  for _, name in ipairs(loaded.method_names) do
-    local options = loaded.methods[name].idempotent
-    names[#names + 1] = options and name or nil
-    if type(options) == "table" and options.store ~= "memory" then
-      keyed[name] = {
-        store = options.store, ttl = options.ttl, max_entries = options.max_entries,
-        digest = not options.key_fn,
-      }
-    end
-  end
-  return names, keyed
-end
-
 -- Before the methods are put together: those with trace are wrapped only when it is on.
 ---@param options { sample: number, queue: integer }?
 local function start_tracing(options)
@@ -250,7 +231,7 @@ local function run_start(spec)
     loaded.init(self, spec.options)
   end
   local methods, health_checks = serve(loaded, self, spec, entries)
-  local repeatable, keyed = idempotent(loaded)
+  local repeatable, keyed = idempotency.announced(loaded)
   core.worker_ready {
     version = loaded.version, description = loaded.description,
     methods = methods, restart_policy = loaded.restart_policy, idempotent = repeatable,
@@ -317,7 +298,7 @@ local services = {}
 ---@param name string
 ---@return table
 function worker.service(name)
-  local owner = tasks.owners and tasks.owners[coroutine.running()]
+  local owner = tasks.owner()
   if owner then
     return owner.service(name) -- a worker of titan.testing's, in the program's own process
   elseif not core.is_worker() then

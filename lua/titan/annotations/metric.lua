@@ -144,13 +144,14 @@ end
 ---@field before? titan.MetricNode
 ---@field value? any of the last label so far
 
+---@param sink titan.SlotSink
 ---@param value titan.Metric
 ---@param labels string[]
 ---@param node titan.MetricNode
 ---@return titan.MetricNode
-local function settle(value, labels, node)
-  node.counter = value.counter and slots.find("counter", value.counter, labels)
-  node.histogram = value.histogram and slots.find("histogram", value.histogram, labels)
+local function settle(sink, value, labels, node)
+  node.counter = value.counter and slots.find(sink, "counter", value.counter, labels)
+  node.histogram = value.histogram and slots.find(sink, "histogram", value.histogram, labels)
   return node
 end
 
@@ -196,11 +197,12 @@ end
 
 -- A function that finds the node of a call by its arguments: a step from node to node for each
 -- label that is a function. Nothing is made for values that were there before.
+---@param sink titan.SlotSink
 ---@param value titan.Metric
 ---@param list { name: string, text: string?, fn: function? }[]
 ---@param who string
 ---@return fun(...): titan.MetricNode
-local function finder(value, list, who)
+local function finder(sink, value, list, who)
   local functions, names, root, made = {}, {}, { next = {} }, 0
   for _, label in ipairs(list) do
     if label.fn then
@@ -221,7 +223,7 @@ local function finder(value, list, who)
       root, made = { next = {} }, 0
     end
     node.next[label], made = child, made + 1
-    return index < last and child or settle(value, texts_of(list, child), child)
+    return index < last and child or settle(sink, value, texts_of(list, child), child)
   end
 
   return function(...)
@@ -237,13 +239,14 @@ local function finder(value, list, who)
   end
 end
 
-local add <const>, took <const>, monotonic_ms <const> =
-  core.series_add, core.series_took, core.monotonic_ms
+local monotonic_ms <const> = core.monotonic_ms
 
+---@param sink titan.SlotSink
 ---@param counter integer
 ---@param inner titan.MethodFn
 ---@return titan.MethodFn
-local function counted(counter, inner)
+local function counted(sink, counter, inner)
+  local add <const> = sink.series_add
   local function noted(...)
     add(counter)
     return ...
@@ -253,10 +256,12 @@ local function counted(counter, inner)
   end
 end
 
+---@param sink titan.SlotSink
 ---@param node titan.MetricNode
 ---@param inner titan.MethodFn
 ---@return titan.MethodFn
-local function measured(node, inner)
+local function measured(sink, node, inner)
+  local took <const> = sink.series_took
   local counter <const>, histogram <const> = node.counter, node.histogram
   local function noted(started, ...)
     took(histogram, started, counter)
@@ -268,10 +273,12 @@ local function measured(node, inner)
   end
 end
 
+---@param sink titan.SlotSink
 ---@param find fun(...): titan.MetricNode
 ---@param inner titan.MethodFn
 ---@return titan.MethodFn
-local function noted_by_arguments(find, inner)
+local function noted_by_arguments(sink, find, inner)
+  local add <const>, took <const> = sink.series_add, sink.series_took
   local function noted(node, started, ...)
     if started then
       took(node.histogram, started, node.counter)
@@ -305,16 +312,16 @@ return {
         slots.declare(kind, value[kind], who .. "." .. kind)
       end
     end
-    local _, list = ordered(value.labels)
+    local sink, _, list = slots.sink(), ordered(value.labels)
     local texts = {}
     for index, label in ipairs(list) do
       texts[index] = label.text
       if label.fn then
         local prefix = string.format("%s.%s: metric.labels.", place.class, place.method)
-        return noted_by_arguments(finder(value, list, prefix), inner)
+        return noted_by_arguments(sink, finder(sink, value, list, prefix), inner)
       end
     end
-    local node = settle(value, texts, {})
-    return node.histogram and measured(node, inner) or counted(node.counter, inner)
+    local node = settle(sink, value, texts, {})
+    return node.histogram and measured(sink, node, inner) or counted(sink, node.counter, inner)
   end,
 }

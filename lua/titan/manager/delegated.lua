@@ -36,6 +36,7 @@ local without <const> = {
   get_metrics = function(_, key)
     return key == nil and {} or nil
   end,
+  tracing = function() end,
   health = function()
     return { status = "healthy", checks = {}, timestamp = core.now_ms() }
   end,

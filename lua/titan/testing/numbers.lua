@@ -42,7 +42,7 @@ end
 
 ---@param samples number[]
 ---@return titan.Latency
-local function latency_of(samples)
+function numbers.latency(samples)
   local sorted = table.move(samples, 1, #samples, 1, {})
   table.sort(sorted)
   local sum = 0
@@ -73,12 +73,12 @@ function Numbers:metrics(restarts, uptime, with_latency)
   local methods, all = {}, {}
   for name, of in pairs(self.methods) do
     methods[name] = { calls = of.calls, errors = of.errors, in_flight = of.in_flight,
-      latency = with_latency and latency_of(of.took) or nil }
+      latency = with_latency and numbers.latency(of.took) or nil }
     table.move(of.took, 1, #of.took, #all + 1, all)
   end
   return {
     calls = self.calls, errors = self.errors, in_flight = self.in_flight,
-    latency = with_latency and latency_of(all) or nil, memory = { lua_heap = lua_heap() },
+    latency = with_latency and numbers.latency(all) or nil, memory = { lua_heap = lua_heap() },
     restarts = restarts, uptime = uptime, methods = methods,
   }
 end

@@ -4,6 +4,8 @@
 local core = require "titan.core"
 local errors = require "titan.errors"
 local remote_error = require "titan.remote_error"
+local series = require "titan.testing.series"
+local store = require "titan.testing.store"
 local tasks = require "titan.tasks"
 
 local owner = {}
@@ -13,6 +15,12 @@ tasks.owners = owners
 
 ---@class titan.TaskOwner
 ---@field service fun(name: string): table what titan.service is inside
+---@field open_store fun(kind: string, space: string, max_entries: integer?): table
+---@field answering table<thread, fun(...)> by the task of a call: how it is answered with a stream
+---@field stream_items fun(iterator: any, state: any, control: any, closing: any)
+---@field answering table<thread, fun(...)> by the task of a call: how it is answered with a stream
+---@field stream_items fun(iterator: any, state: any, control: any, closing: any)
+---@field series titan.MockSeries what its annotations count
 ---@field package futures table<titan.Future, true>
 ---@field package coroutines table<thread, true>
 ---@field over? boolean
@@ -44,21 +52,30 @@ end
 ---@param fn function
 ---@return function
 function Owner:adopt(future, fn)
-  if self.over then
-    error(ended(), 0)
-  end
+  self:check_alive()
   self.futures[future] = true
   return owned(self, fn)
 end
 
---- Runs `fn` as a task until it first waits. `done` hears how it ended, an error as it would
+--- Runs `fn` as a task until it first waits. It is part of no call: a process knows of a caller
+--- only what the request says. `done` hears how it ended, an error as it would
 --- travel.
 ---@param done fun(ok: boolean, ...)
 ---@param fn fun(...): ...
 ---@param ... any
 ---@return thread
 function Owner:begin(done, fn, ...)
-  return core.go(remote_error.pack, done, owned(self, fn), ...)
+  return core.go(remote_error.pack, done, owned(self, function(...)
+    core.detach()
+    return fn(...)
+  end), ...)
+end
+
+--- Raises when its process is no more, for tasks that will not be cancelled.
+function Owner:check_alive()
+  if self.over then
+    error(ended(), 0)
+  end
 end
 
 --- Cancels what has not ended, and whatever these tasks start from now on.
@@ -75,12 +92,27 @@ function Owner:close()
   end
 end
 
----@param service fun(name: string): table
+---@param spawner titan.MockSpawner
 ---@return titan.TaskOwner
-function owner.new(service)
-  return setmetatable({
-    service = service, futures = setmetatable({}, { __mode = "k" }), coroutines = {},
+function owner.new(spawner)
+  local self = setmetatable({
+    futures = setmetatable({}, { __mode = "k" }), coroutines = {}, answering = {},
+    series = series.new(),
+    service = function(name)
+      return spawner:_service(name)
+    end,
   }, Owner)
+  function self.open_store(kind, space, max_entries)
+    return store.new(spawner, self, { kind = kind, space = space, max_entries = max_entries })
+  end
+  function self.stream_items(...)
+    local answer = self.answering[coroutine.running()]
+    if not answer then
+      error("titan: only a request can be answered with a stream", 2)
+    end
+    answer(...)
+  end
+  return self
 end
 
 return owner

@@ -1,5 +1,6 @@
 --- What the user of a mock pool holds: its proxy.
 
+local gate = require "titan.testing.gate"
 local proxy = require "titan.proxy"
 local schema = require "titan.schema"
 local tasks = require "titan.tasks"
@@ -100,6 +101,9 @@ end
 ---@param self titan.MockPool
 ---@return titan.Backend
 function asks.backend(self)
+  local gated = gate.of(self.spawner, self.name, function()
+    return self:any_worker()
+  end)
   return {
     name = self.name, pooled = true, timeout = self.options.request_timeout,
     own = own_functions(self),
@@ -127,10 +131,13 @@ function asks.backend(self)
           names = process.info.names }
         return proxy.refusal(proxy.no_such_method(info, name)), false
       end
-      return function(given, ...)
-        proxy.check_self(given, owner, name)
-        return self:call(name, timeout, how, ...)
-      end
+      return gate.method(gated, name, timeout, how, function(header)
+        local options = { priority = how.priority, key = how.key, pairs = header }
+        return function(given, ...)
+          proxy.check_self(given, owner, name)
+          return self:call(name, timeout, options, ...)
+        end
+      end)
     end,
   }
 end

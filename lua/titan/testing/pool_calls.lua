@@ -2,6 +2,8 @@
 --- titan.MockPool.
 
 local core = require "titan.core"
+local errors = require "titan.errors"
+local streams = require "titan.testing.stream"
 local tasks = require "titan.tasks"
 
 ---@class titan.MockPool
@@ -164,19 +166,41 @@ end
 
 -- Calls ------------------------------------------------------------------------------------
 
+-- A stream has its worker until its end.
+---@param self titan.MockPool
+---@param worker titan.MockPoolWorker
+---@param place { kept: boolean? }
+---@param ... any the results of the call
+---@return any ...
+local function keep_for_stream(self, worker, place, ...)
+  local stream = streams.of((select(4, ...)))
+  if stream and not stream.ended then
+    place.kept = true
+    stream.when_ended = function(ok)
+      self.counts.errors = self.counts.errors + (ok and 0 or 1)
+      give_back(self, worker)
+    end
+  end
+  return ...
+end
+
 ---@param self titan.MockPool
 ---@param worker titan.MockPoolWorker
 ---@param method string
 ---@param timeout integer
+---@param how titan.CallOptions
 ---@param ... any
 ---@return any ...
-local function call_worker(self, worker, method, timeout, ...)
-  local _ <close> = setmetatable({}, {
-    __close = function()
-      give_back(self, worker)
+local function call_worker(self, worker, method, timeout, how, ...)
+  local place <close> = setmetatable({}, {
+    __close = function(place)
+      if not place.kept then
+        give_back(self, worker)
+      end
     end,
   })
-  return worker.process:call_by_name(method, timeout, ...)
+  return keep_for_stream(self, worker, place,
+    worker.process:call_by_name(method, timeout, how, ...))
 end
 
 ---@param self titan.MockPool
@@ -195,16 +219,24 @@ end
 ---@return any ...
 function Pool:call(method, timeout, how, ...)
   core.current()
+  timeout = core.time_for(timeout)
+  if not timeout then
+    error(self:_failure("timeout", "no time is left of the call that this one is part of",
+      method), 0)
+  end
   self.counts.calls = self.counts.calls + 1
   local deadline, tries = timeout > 0 and core.monotonic_ms() + timeout, 0
+  local function left()
+    return deadline and math.max(1, math.ceil(deadline - core.monotonic_ms())) or 0
+  end
   local results
   repeat
-    local left = deadline and math.max(1, math.ceil(deadline - core.monotonic_ms())) or 0
-    local admitted, worker = pcall(admit, self, method, how, left, tries > 0)
-    results = admitted and table.pack(pcall(call_worker, self, worker, method, deadline
-      and math.max(1, math.ceil(deadline - core.monotonic_ms())) or 0, ...)) or { false, worker }
+    local admitted, worker = pcall(admit, self, method, how, left(), tries > 0)
+    results = admitted and table.pack(pcall(call_worker, self, worker, method, left(), how, ...))
+      or { false, worker }
     tries = tries + 1
-    local lost = admitted and not results[1] and results[2].code == "worker_lost"
+    local lost = admitted and not results[1] and errors.is(results[2])
+      and results[2].code == "worker_lost"
       and is_idempotent(self, method) and tries < TRIES_MAX
     self.counts.retries = self.counts.retries + (lost and 1 or 0)
   until not lost
@@ -218,10 +250,11 @@ end
 --- As that of a mock process.
 ---@param method string
 ---@param timeout integer
+---@param how titan.CallOptions
 ---@param ... any
 ---@return any ...
-function Pool:call_by_name(method, timeout, ...)
-  return self:call(method, timeout, {}, ...)
+function Pool:call_by_name(method, timeout, how, ...)
+  return self:call(method, timeout, how, ...)
 end
 
 return Pool

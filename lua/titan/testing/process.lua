@@ -12,6 +12,7 @@ local core = require "titan.core"
 local ends = require "titan.testing.process_end"
 local errors = require "titan.errors"
 local health = require "titan.testing.health"
+local idempotency = require "titan.idempotency"
 local loading = require "titan.class.loading"
 local numbers = require "titan.testing.numbers"
 local owners = require "titan.testing.owner"
@@ -36,7 +37,9 @@ local process = {}
 ---@field life integer
 ---@field class? titan.Class
 ---@field self? table what the methods get
----@field functions? table<string, titan.MethodFn>
+---@field functions? table<string, titan.MethodFn> the methods as its own class calls them
+---@field entries? table<string, titan.MethodFn> the same, as others do
+---@field keyed table<string, titan.Keyed>
 ---@field info titan.ProxyInfo
 ---@field proxy? table
 ---@field numbers titan.MockNumbers
@@ -81,11 +84,12 @@ end
 
 ---@param self titan.MockProcess
 local function serve(self)
-  local methods, number = {}, 0
+  local methods, number, _ = {}, 0, nil
   for _, name in ipairs(self.class.method_names) do
     methods[name] = self.class.methods[name].public and number
     number = number + (methods[name] and 1 or 0)
   end
+  _, self.keyed = idempotency.announced(self.class)
   self.info.name, self.info.methods = self.name, methods
   self.info.names = proxy.public_names(methods)
 end
@@ -105,7 +109,7 @@ local function live(self)
   self.scope = self.pool and self.pool.name or self.name
   self.dependencies = all_dependencies(self)
   self.spawner:_await_dependencies(self.name, self.dependencies, self)
-  self.functions = composed.all(self.class, self.name, self.scope)
+  self.functions, self.entries = composed.all(self.class, self.name, self.scope)
   self.self = setmetatable({ name = self.name, dependencies = {} }, { __index = self.functions })
   for _, dependency in ipairs(self.dependencies) do
     self.self.dependencies[dependency.alias] = self.spawner:_service(dependency.service)
@@ -132,9 +136,7 @@ local function ignore() end
 --- Begins a life. `started` says how the first one went.
 function Process:_begin()
   self.status, self.life = "starting", self.life + 1
-  self.owner = owners.new(function(name)
-    return self.spawner:_service(name)
-  end)
+  self.owner = owners.new(self.spawner)
   self.began_ms, self.start_time = core.monotonic_ms(), core.now_ms()
   local life, emits = self.life, self.spawner.events
   emits:emit("process:spawn", self:get_info())
@@ -190,6 +192,7 @@ end
 function Process:get_metrics()
   local metrics = self.numbers:metrics(self.restart_count,
     (self.end_ms or core.monotonic_ms()) - self.began_ms, self.spawner.config.monitoring.metrics)
+  self.owner.series:add_to(metrics)
   return metrics
 end
 
@@ -237,7 +240,7 @@ function process.new(spawner, target, options, fields)
   local self = setmetatable({
     spawner = spawner, target = target, options = options, id = fields.id, name = fields.name,
     pool = fields.pool, packed_options = fields.packed_options, status = "pending", life = 0,
-    restart_count = 0, restarted_at = {},
+    restart_count = 0, restarted_at = {}, keyed = {},
     in_flight = {}, numbers = numbers.new(), dependencies = options.dependencies,
     info = { name = fields.name, methods = {}, names = {} },
   }, Process)

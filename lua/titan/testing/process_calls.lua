@@ -2,8 +2,11 @@
 
 local core = require "titan.core"
 local errors = require "titan.errors"
+local gate = require "titan.testing.gate"
+local layers = require "titan.config.layers"
 local proxy = require "titan.proxy"
 local remote_error = require "titan.remote_error"
+local streams = require "titan.testing.stream"
 local tasks = require "titan.tasks"
 
 ---@class titan.MockProcess
@@ -18,6 +21,9 @@ local KILLED <const> = "was killed by SIGKILL"
 ---@field future titan.Future
 ---@field settle fun(ok: boolean, ...)
 ---@field co? thread
+---@field timeout integer ms; 0 for none
+---@field limit integer the same, as far as there is time for it
+---@field stream? titan.MockStream with which it is answered
 
 --- The values as they would arrive on the other side, packed.
 ---@param what string
@@ -74,7 +80,10 @@ end
 ---@param ok boolean
 ---@param ... any the results, or the error
 local function settle(call, ok, ...)
-  if call.future:done() then
+  if call.stream then
+    call.record.error = not ok and (...) or nil
+    return call.stream:finish(ok, (...))
+  elseif call.future:done() then
     return
   elseif ok then
     call.record.results = table.pack(...)
@@ -124,26 +133,118 @@ local function await(self, call, timeout)
   return call.future:await()
 end
 
+-- Goes along with every call by itself.
+local inherited <const> = { "traceparent", "tracestate" }
+
+-- What the method finds of its caller, as the header of a request would bring it.
+---@param given? table the pairs of the header
+---@return table?
+local function context_of(given)
+  local around, context = core.context() or {}, {}
+  for _, name in ipairs(inherited) do
+    context[name] = type(around[name]) == "string" and around[name] or nil
+  end
+  for name, value in pairs(given or {}) do
+    context[name] = value
+  end
+  if context.headers then
+    context.headers = layers.over(context.headers) -- a copy, which is the method's own
+  end
+  return next(context) and context or nil
+end
+
+-- Answers the call with a stream. From here on its time is that of an item.
+---@param self titan.MockProcess
+---@param call titan.MockCall
+---@param limit any to be closed
+---@param ... any the iterator
+local function answer_with_stream(self, call, limit, ...)
+  if call.stream then
+    error("titan: a request is answered with one stream, and this one is already; it cannot be "
+      .. "begun again", 0)
+  end
+  streams.answer({
+    timeout = call.timeout,
+    failure = function(code, message)
+      return self:_failure(code, message, call.method)
+    end,
+    pack = function(...)
+      return self:_passed("item value", ...)
+    end,
+  }, function(stream, ...)
+    if call.future:done() then
+      errors.raise("cancelled", "the caller no longer waits")
+    elseif limit then
+      getmetatable(limit).__close(limit)
+    end
+    call.stream, call.record.items = stream, stream.items
+    call.settle(true, ...)
+  end, ...)
+end
+
+-- Runs the method as part of the call.
+---@param self titan.MockProcess
+---@param call titan.MockCall
+---@param context table?
+---@param fn titan.MethodFn
+---@param ... any
+---@return any ...
+local function serve(self, call, context, fn, ...)
+  local answering, co = self.owner.answering, coroutine.running()
+  local limit <close> = call.limit > 0 and core.time_limit(call.limit) or nil
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      answering[co] = nil
+    end,
+  })
+  core.set_context(context)
+  answering[co] = function(...)
+    answer_with_stream(self, call, limit, ...)
+  end
+  return fn(...)
+end
+
+-- What a test has written down, or the method.
+---@param self titan.MockProcess
+---@param method string
+---@return titan.MethodFn
+local function function_of(self, method)
+  local scripted = self.spawner:_scripted(self, method)
+  if scripted and self.class.methods[method].stream then
+    return function(...)
+      self.owner.stream_items(scripted(...))
+    end
+  end
+  return scripted or self.entries[method]
+end
+
 ---@param self titan.MockProcess
 ---@param method string
 ---@param timeout integer ms; 0 for none
+---@param given? table the pairs of the call's header
 ---@param ... any
 ---@return any ...
-local function run(self, method, timeout, ...)
+local function run(self, method, timeout, given, ...)
+  local limit, ended_by_caller = core.time_for(timeout)
+  if not limit then
+    error(self:_failure("timeout", "no time is left of the call that this one is part of",
+      method), 0)
+  end
   local passed, args = pcall(self._passed, self, "argument", ...)
   if not passed then
     error(self:_failure(args.code, args.message, method), 0)
   end
-  local fn = self.spawner:_scripted(self, method) or self.functions[method]
-  local call = { method = method, number = self.numbers:begun(method) }
+  local fn = function_of(self, method)
+  local call = { method = method, number = self.numbers:begun(method), timeout = timeout,
+    limit = limit }
   call.record = self.spawner:_record(self, method, args)
   call.future, call.settle = tasks.promise()
   call.future:ignore()
   self.in_flight[call] = true
   call.co = self.owner:begin(function(...)
     self:_call_ended(call, ...)
-  end, fn, self.self, table.unpack(args, 1, args.n))
-  return await(self, call, timeout)
+  end, serve, self, call, context_of(given), fn, self.self, table.unpack(args, 1, args.n))
+  return await(self, call, ended_by_caller and 0 or limit)
 end
 
 --- Asks a health_check method. It is counted as a call, but no test has made it.
@@ -162,7 +263,7 @@ function Process:probe(method)
     else
       finish(false, travelled(self, (...), method))
     end
-  end, self.spawner:_scripted(self, method) or self.functions[method], self.self)
+  end, self.spawner:_scripted(self, method) or self.entries[method], self.self)
   if not tasks.wait(future, timeout) then
     finish(false, self:_failure("timeout", string.format("no answer within %d ms", timeout),
       method))
@@ -174,26 +275,28 @@ end
 --- A call, as a proxy makes it.
 ---@param method string
 ---@param timeout integer
+---@param given? table the pairs of its header
 ---@param ... any
 ---@return any ...
-function Process:call(method, timeout, ...)
+function Process:call(method, timeout, given, ...)
   core.current()
   self:_check_callable(method)
-  return run(self, method, timeout, ...)
+  return run(self, method, timeout, given, ...)
 end
 
 --- The call of one who knows only the service's name.
 ---@param method string
 ---@param timeout integer
+---@param how titan.CallOptions
 ---@param ... any
 ---@return any ...
-function Process:call_by_name(method, timeout, ...)
+function Process:call_by_name(method, timeout, how, ...)
   core.current()
   self:_check_callable(method)
   if not self.info.methods[method] then
     error(proxy.no_such_method(self.info, method), 0)
   end
-  return run(self, method, timeout, ...)
+  return run(self, method, timeout, how.pairs, ...)
 end
 
 ---@return titan.Backend
@@ -202,6 +305,9 @@ function Process:_backend()
   if timeout == nil then
     timeout = self.spawner.config.resources.timeout
   end
+  local gated = gate.of(self.spawner, self.scope, function()
+    return self
+  end)
   return {
     name = self.name, timeout = timeout or 0,
     own = {
@@ -221,14 +327,16 @@ function Process:_backend()
     text = function()
       return string.format("titan service %s (%s)", self.name, self.status)
     end,
-    method = function(of, name, deadline)
+    method = function(of, name, deadline, how)
       if not self.info.methods[name] then
         return proxy.refusal(proxy.no_such_method(self.info, name)), false
       end
-      return function(given, ...)
-        proxy.check_self(given, of, name)
-        return self:call(name, deadline, ...)
-      end
+      return gate.method(gated, name, deadline, how, function(header)
+        return function(given, ...)
+          proxy.check_self(given, of, name)
+          return self:call(name, deadline, header, ...)
+        end
+      end)
     end,
   }
 end
@@ -250,6 +358,7 @@ end
 function Process:_lose_calls(how)
   self:_fail_calls("worker_lost", string.format("the worker %s in the middle of this call", how))
   self.owner:close()
+  self.spawner.stores:abandon_all(self.owner)
 end
 
 return Process

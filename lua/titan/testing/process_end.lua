@@ -63,6 +63,7 @@ function Process:_crashed(status)
     return self:_end(status)
   end
   self.restarting = core.go(ignore, ignore, function()
+    core.detach() -- from the call in which it was lost
     core.sleep(wait)
     self.restarting = nil
     self.restart_count = self.restart_count + 1

@@ -132,6 +132,14 @@ local function choose(answers)
   return lasting
 end
 
+---@param service string
+---@param method string
+---@return boolean
+function Script:has(service, method)
+  local answers = self.answers[key_of(service, method)]
+  return answers ~= nil and choose(answers) ~= nil
+end
+
 --- What is to be done instead of the method, and one use less of it; nil when nothing is said.
 ---@param service string
 ---@param method string

@@ -7,11 +7,13 @@
 --     spawner:on("image-worker", "resize"):returns("small.png"):times(1)
 --
 -- What is as with processes: names, ids, dependencies, public and private methods, `init`,
--- on_shutdown, annotations, what can travel and what not (tables arrive as copies), the errors and
--- their texts, deadlines, restarts, events. What is not: there is no pid, no environment or
--- directory of its own, no memory of its own (a module that a class requires is one for all), and a
--- method that does not wait is not interrupted by anything. The wait before a restart has no
--- jitter, and a run does not go on for a pool's sake.
+-- on_shutdown, annotations and the stores behind them, what can travel and what not (tables arrive
+-- as copies), the errors and their texts, deadlines and what else goes along with a call, streams,
+-- restarts, events. What is not: there is no pid, no environment or directory of its own, no
+-- memory of its own (a module that a class requires is one for all), and a method that does not
+-- wait is not interrupted by anything. A stream's items are made when they are asked for, none
+-- ahead. The wait before a restart has no jitter, spans go nowhere, and a run does not go on for
+-- a pool's sake.
 
 local asks = require "titan.testing.spawner_asks"
 local config = require "titan.config"
@@ -25,6 +27,7 @@ local proxy = require "titan.proxy"
 local schema = require "titan.schema"
 local scripts = require "titan.testing.script"
 local shared = require "titan.config.shared"
+local shared_stores = require "titan.store.shared"
 local tasks = require "titan.tasks"
 local text = require "titan.text"
 
@@ -38,11 +41,13 @@ local REMEMBERED <const> = 256 -- processes that have ended
 ---@field args table with n, as they arrived
 ---@field results? table with n, once it has returned
 ---@field error? titan.Error once it has failed
+---@field items? table[] of a stream: each with n, those that its caller has taken
 
 ---@class titan.MockSpawner: titan.Spawner
 ---@field calls titan.RecordedCall[] that reached a process, in the order in which they did
 ---@field config titan.Config of the manager
 ---@field events titan.Events of the manager
+---@field stores titan.SharedStores
 ---@field package alive titan.MockProcess[] in the order of their starts
 ---@field package gone titan.MockProcess[] those that ended
 ---@field package pools table<string, titan.MockPool>
@@ -67,6 +72,7 @@ function Spawner:attach(manager)
       .. "for each")
   end
   self.manager, self.config, self.events = manager, manager.config, manager.events
+  self.stores = shared_stores.new(self.config.store)
 end
 
 -- Names ------------------------------------------------------------------------------------
@@ -144,7 +150,7 @@ function Spawner:_service(name)
     text = function()
       return "titan service " .. name
     end,
-    method = function(owner, method, timeout)
+    method = function(owner, method, timeout, how)
       return function(given, ...)
         proxy.check_self(given, owner, method)
         local target = self.pools[name] or self:_find(name)
@@ -152,7 +158,7 @@ function Spawner:_service(name)
           errors.raise("worker_lost", string.format("no service named %q is running", name),
             { process = name, method = method })
         end
-        return target:call_by_name(method, timeout, ...)
+        return target:call_by_name(method, timeout, how, ...)
       end
     end,
   }
@@ -307,6 +313,14 @@ function Spawner:_scripted(process, method)
     or process.pool and self.script:take(process.pool.name, method)
 end
 
+--- Whether there is an answer for the next call, without using it up.
+---@param name string of a process or a pool
+---@param method string
+---@return boolean
+function Spawner:_is_scripted(name, method)
+  return self.script:has(name, method)
+end
+
 ---@param process titan.MockProcess
 ---@param method string
 ---@param args table
@@ -383,14 +397,17 @@ function Spawner:close()
   while #self.alive > 0 do
     self.alive[#self.alive]:_abandon()
   end
+  self.stores:close()
 end
 
 ---@param options? table none yet
 ---@return titan.MockSpawner
 function spawner.new(options)
   schema.check({ kind = "table", fields = {} }, options, "mock_spawner")
+  local default = config.check {}
   return setmetatable({
-    calls = {}, config = config.check {}, events = events.new(), alive = {}, gone = {},
+    calls = {}, config = default, stores = shared_stores.new(default.store),
+    events = events.new(), alive = {}, gone = {},
     pools = {}, script = scripts.new(), number = 0, services = {}, stopping = 0,
   }, Spawner)
 end
