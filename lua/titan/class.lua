@@ -51,6 +51,9 @@ end
 ---@type titan.Schema
 local declaration_schema = { kind = "table", fields = declaration_fields }
 
+--- What may be written.
+class.schema = declaration_schema
+
 local metatable = { __name = "titan.Class" }
 
 ---@param self titan.Class

@@ -140,6 +140,9 @@ end
 ---@type titan.Schema
 local spawn_schema = { kind = "table", fields = spawn_fields }
 
+--- What may be written: for the manager, and for a spawn.
+config.schemas = { manager = manager_schema, spawn = spawn_schema }
+
 -- What they become ---------------------------------------------------------------------
 
 ---@class titan.Config every duration in ms, every size in bytes

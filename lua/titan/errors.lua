@@ -78,7 +78,9 @@ local retryable_codes = {
   shutting_down = true,
 }
 
-local optional_fields = {
+--- What an error may have beside its code and its message, as a set.
+---@type table<string, true>
+errors.optional_fields = {
   details = true,
   process = true,
   method = true,
@@ -157,7 +159,7 @@ function errors.new(code, message, fields)
   end
   local err = { code = code, message = message }
   for field, value in pairs(fields or {}) do
-    if not optional_fields[field] then
+    if not errors.optional_fields[field] then
       error(string.format("errors.new: unknown field %s", readable(field)), 2)
     end
     err[field] = value

@@ -19,6 +19,10 @@ local KNOWN <const> = {
   "pool:scale", "pool:memory", "pool:failed", "health:change", "health:critical", "log",
 }
 
+--- The names of all events.
+---@type string[]
+events.known = KNOWN
+
 local is_known = {}
 for _, name in ipairs(KNOWN) do
   is_known[name] = true

@@ -52,6 +52,7 @@ local later = {
 }
 
 return setmetatable(titan, {
+  later = later,
   __index = function(self, key)
     local load = later[key]
     if load then

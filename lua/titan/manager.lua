@@ -246,8 +246,10 @@ end
 
 -- Events -----------------------------------------------------------------------------------
 
---- Calls `fn` at each event, in a task of its own. Events: process:spawn, process:ready and
---- process:stop (with what get_process_info gives), process:crash (with a crash report), pool:scale
+--- Calls `fn` at each event, in a task of its own. Events: process:spawn, process:ready,
+--- process:restart and process:stop (with what get_process_info gives), process:crash (with a crash
+--- report), child:start-failed (supervisor, name, critical, error), child:failed (supervisor, name,
+--- critical, reason), supervisor:failed (name, parent, reason, error), pool:scale
 --- (pool, from, to, reason), pool:memory (pool, name, memory, limit), pool:failed (pool, error),
 --- health:change and health:critical (with id, name, pid, from, to, reason, details, failures and
 --- process, what get_process_info gives), log

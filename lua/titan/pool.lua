@@ -158,9 +158,10 @@ end
 
 -- What its user can ask -----------------------------------------------------------------------
 
+--- What a pool's proxy has beside the methods of its workers.
 ---@param self titan.Pool
 ---@return table<string, function>
-local function own_functions(self)
+function pool.own_functions(self)
   local own = {}
 
   --- Another size. Waits until all workers are ready and those too many have ended. Raises what a
@@ -203,6 +204,7 @@ local function own_functions(self)
     return true
   end
 
+  --- What it has done and how its workers are: see titan.pool.Metrics of lua/types.
   function own.metrics()
     local metrics = core.pool_metrics(self.handle)
     metrics.name = self.name
@@ -222,9 +224,10 @@ local function own_functions(self)
   return own
 end
 
+--- What a pool's proxy says of it that is another each time.
 ---@param self titan.Pool
 ---@return table<string, fun(): any>
-local function live_fields(self)
+function pool.live_fields(self)
   return {
     name = function()
       return self.name
@@ -258,7 +261,7 @@ local function backend(self)
     end,
   }
   return {
-    name = self.name, own = own_functions(self), live = live_fields(self), pooled = true,
+    name = self.name, own = pool.own_functions(self), live = pool.live_fields(self), pooled = true,
     timeout = self.options.request_timeout,
     text = function()
       local state, size = core.pool_state(self.handle)

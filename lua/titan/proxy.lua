@@ -51,6 +51,10 @@ local with_schema = {
   },
 }
 
+--- What `with` may be given, and what of it is for pools alone.
+proxy.with_schema = with_schema
+proxy.pools_only = { "key", "priority" }
+
 -- A function that only raises: so that `pcall(worker.nonsense, worker)` catches it.
 ---@param err titan.Error
 ---@return function
@@ -169,7 +173,7 @@ end
 ---@param backend titan.Backend
 ---@param checked table
 local function check_pooled(backend, checked)
-  for _, name in ipairs { "key", "priority" } do
+  for _, name in ipairs(proxy.pools_only) do
     if checked[name] ~= nil and not backend.pooled then
       schema.refuse("with." .. name, POOLS_ONLY, checked[name], "nothing")
     end

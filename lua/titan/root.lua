@@ -354,6 +354,9 @@ local async_schema <const> = {
   },
 }
 
+--- What titan.for_root_async may be given.
+root.async_schema = async_schema
+
 ---@param checked table
 local function check_async(checked)
   if not checked.use_factory and not checked.use_existing then

@@ -255,7 +255,8 @@ function Future:cancel()
   return interrupted
 end
 
--- Nobody will await it, and its error is no news.
+--- Nobody will await it, and its error is no news.
+---@return titan.Future self
 function Future:ignore()
   self.ignored = true
   if self.guard then

@@ -78,6 +78,9 @@ local forms <const> = {
   },
 }
 
+--- What a schema that is a table may have, by the key that makes its form.
+validation.forms = forms
+
 local MAX_WHY <const> = 200
 
 -- The user's own check, after all the others.

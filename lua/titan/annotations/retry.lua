@@ -13,6 +13,7 @@ local core = require "titan.core"
 local errors = require "titan.errors"
 local layers = require "titan.config.layers"
 local restarts = require "titan.config.restarts"
+local schema = require "titan.schema"
 
 ---@class titan.Retry complete
 ---@field attempts integer
@@ -20,15 +21,19 @@ local restarts = require "titan.config.restarts"
 ---@field backoff titan.Backoff
 ---@field retry_if? fun(err: titan.Error): boolean
 
----@type titan.Retry
-local defaults <const> = {
-  attempts = 3, delay = 50,
-  backoff = { type = "exponential", initial = 100, max = 5000, factor = 2, jitter = 0.2 },
+---@type table<string, titan.Schema>
+local fields <const> = {
+  attempts = { kind = "integer", min = 1, max = 1000, default = 3,
+    doc = "how often it is called at most" },
+  delay = { kind = "duration", max = "1000h", default = 50, doc = "before the second attempt" },
+  backoff = restarts.backoff {
+    type = "exponential", initial = 100, max = 5000, factor = 2, jitter = 0.2,
+  },
+  retry_if = { kind = "function", doc = "(err) -> whether this error is retried" },
 }
 
 ---@type titan.Schema
-local attempts_schema <const> = { kind = "integer", min = 1, max = 1000,
-  doc = "how often it is called at most" }
+local options_schema <const> = { kind = "table", fields = fields }
 
 ---@param rule titan.Retry
 ---@param what string
@@ -88,25 +93,16 @@ return {
   schema = {
     kind = "one_of", allowed = "an integer from 1 to 1000, or a table",
     of = {
-      layers.over(attempts_schema, {
+      layers.over(fields.attempts, {
         convert = function(attempts)
-          return { attempts = attempts }
+          return schema.check(options_schema, { attempts = attempts }, "retry")
         end,
       }),
-      {
-        kind = "table",
-        fields = {
-          attempts = attempts_schema,
-          delay = { kind = "duration", max = "1000h", doc = "before the second attempt" },
-          backoff = restarts.partial_backoff,
-          retry_if = { kind = "function", doc = "(err) -> whether this error is retried" },
-        },
-      },
+      options_schema,
     },
     doc = "calls the method again when it fails",
   },
-  wrap = function(inner, value, place)
-    local rule = layers.merged(defaults, value)
+  wrap = function(inner, rule, place)
     local what = string.format("%s.%s: retry.retry_if", place.class, place.method)
     local handler, counted, results = caught.handler, caught.counted, caught.results
     local xpcall = xpcall

@@ -53,6 +53,9 @@ local own_schema <const> = {
   },
 }
 
+--- What an annotation of the user's own is.
+methods.own_schema = own_schema
+
 --- Checks the `annotations` of a declaration: the user's own, by name. Raises `invalid_config`.
 ---@param path string
 ---@param own? table<string, any>

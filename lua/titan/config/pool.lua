@@ -91,6 +91,9 @@ local fields = {
 ---@type titan.Schema
 local pool_schema = { kind = "table", fields = fields }
 
+--- What may be written.
+pool.schema = pool_schema
+
 ---@class titan.PoolOptions complete, for the core; every duration in ms, every size in bytes
 ---@field name? string
 ---@field min integer

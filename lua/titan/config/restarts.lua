@@ -45,6 +45,17 @@ restarts.partial_backoff = {
   kind = "table", optional = true, fields = layers.partial(backoff), doc = BACKOFF_DOC,
 }
 
+--- A complete backoff with other defaults.
+---@param defaults titan.Backoff
+---@return titan.Schema
+function restarts.backoff(defaults)
+  local fields = {}
+  for name, field in pairs(backoff) do
+    fields[name] = layers.over(field, { default = defaults[name] })
+  end
+  return { kind = "table", fields = fields, doc = BACKOFF_DOC }
+end
+
 --- A policy that goes over another.
 ---@type titan.Schema
 restarts.partial = { kind = "table", optional = true, fields = layers.partial(policy), doc = DOC }

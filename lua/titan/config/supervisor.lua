@@ -70,6 +70,9 @@ local supervisor_schema = {
   },
 }
 
+--- What may be written: of a supervisor, and of one of its children.
+supervisor.schemas = { supervisor = supervisor_schema, child = child_schema }
+
 local metatable = { __name = "titan.SupervisorDeclaration" }
 
 ---@param checked table

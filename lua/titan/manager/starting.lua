@@ -98,6 +98,27 @@ function Manager:_await_dependencies(name, dependencies, waiter)
   end
 end
 
+--- What a proxy has beside the methods of its process.
+---@param service titan.Service
+---@param id string of the process
+---@return table<string, function>
+function Manager:_proxy_functions(service, id)
+  return {
+    __id = function()
+      return id
+    end,
+    __destroy = function()
+      return self:stop_process(id)
+    end,
+    __metrics = function()
+      return self:get_metrics(id)
+    end,
+    __health = function()
+      return self:_health(service)
+    end,
+  }
+end
+
 ---@param service titan.Service
 ---@param said { methods: table<string, integer|false>, keyed: table<string, titan.Keyed> }
 function Manager:_new_proxy(service, said)
@@ -111,20 +132,8 @@ function Manager:_new_proxy(service, said)
   if timeout == nil then
     timeout = self.config.resources.timeout
   end
-  service.proxy = proxy.new(proxy.of_process(service.process, service.info, {
-    __id = function()
-      return id
-    end,
-    __destroy = function()
-      return self:stop_process(id)
-    end,
-    __metrics = function()
-      return self:get_metrics(id)
-    end,
-    __health = function()
-      return self:_health(service)
-    end,
-  }, timeout or 0, {
+  local own = self:_proxy_functions(service, id)
+  service.proxy = proxy.new(proxy.of_process(service.process, service.info, own, timeout or 0, {
     stores = self.stores,
     scope = function()
       return service.pool and service.pool.name or service.name

@@ -28,6 +28,7 @@ end
 
 --- The call returns these.
 ---@param ... any
+---@return titan.Answer self
 function Answer:returns(...)
   local results = table.pack(...)
   return set(self, function()
@@ -39,6 +40,7 @@ end
 ---@param code titan.ErrorCode
 ---@param message string
 ---@param fields? titan.ErrorFields
+---@return titan.Answer self
 function Answer:raises(code, message, fields)
   local ok, err = pcall(errors.new, code, message, fields)
   if not ok then
@@ -52,6 +54,7 @@ end
 
 --- `fn` stands in for the method: it gets what the method would, the worker's self first.
 ---@param fn fun(self: table, ...): ...
+---@return titan.Answer self
 function Answer:calls(fn)
   if type(fn) ~= "function" then
     schema.refuse(self.path .. ".calls", "expected a function, given " .. text.given(fn), fn,
@@ -62,6 +65,7 @@ end
 
 --- Only for so many calls; after that the next answer, or the method itself.
 ---@param count integer
+---@return titan.Answer self
 function Answer:times(count)
   self.left = schema.check({ kind = "integer", required = true, min = 0 }, count,
     self.path .. ".times")
@@ -70,6 +74,7 @@ end
 
 --- Not at once: after so long on the clock.
 ---@param duration number|string
+---@return titan.Answer self
 function Answer:after(duration)
   self.wait = schema.check({ kind = "duration", required = true }, duration, self.path .. ".after")
   return self

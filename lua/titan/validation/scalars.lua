@@ -24,6 +24,10 @@ local keys_of <const> = {
 }
 
 local type_names <const> = sorted.keys(keys_of)
+
+--- The names of all types, sorted.
+scalars.type_names = type_names
+
 local constraints <const> = { "min", "max", "min_len", "max_len", "pattern", "one_of" }
 
 --- " in 1..9", " of at least 1"; with a unit " of 1..9 bytes".

@@ -1,0 +1,176 @@
+---@meta _
+
+--- What titan.manager takes. Every key may be left out.
+---@class titan.manager.Config
+--- What workers run in. (default: "process")
+---@field isolation? "process"
+--- How the manager and its workers talk. (default: "unix")
+---@field transport? "unix"
+--- Modules, or paths of files, that are loaded once, before any worker is forked.
+---@field preload? string[]
+--- Where what outlives the manager is kept; "sqlite" is short for `{ kind = "sqlite" }`.
+--- (default: "memory")
+---@field store? "memory"|"sqlite"|titan.config.Store
+--- What happens after a crash.
+---@field restart_policy? titan.restart.Policy
+--- What one process may use.
+---@field resources? titan.config.Resources
+--- What the manager watches by itself.
+---@field monitoring? titan.config.Monitoring
+--- For tests of a program.
+---@field testing? titan.config.Testing
+--- What seldom needs another value.
+---@field advanced? titan.config.Advanced
+--- What the workers print, as the manager prints it on its stderr.
+---@field logs? titan.config.Logs
+--- What one peer may send; more ends its connection.
+---@field limits? titan.config.Limits
+
+--- The file behind what is durable.
+---@class titan.config.Store
+--- "memory": nothing is durable but what says so itself. (default: "memory")
+---@field kind? "memory"|"sqlite"
+--- The file, relative to the working directory; opened when something durable is first asked for.
+--- (default: "titan.db")
+---@field path? string
+--- How long to wait while another writes to the file. (default: "5s")
+---@field busy_timeout? titan.Duration
+
+--- What one process may use.
+---@class titan.config.Resources
+--- Deadline of every call that has no other; false for none. (default: "30s")
+---@field timeout? titan.Duration|false
+
+--- What the manager watches by itself.
+---@class titan.config.Monitoring
+--- How workers are asked how they are; false: never by itself.
+---@field health_check? titan.health.Options|false
+--- Whether workers keep latencies for `get_metrics`; calls are always counted. (default: true)
+---@field metrics? boolean
+--- Whether methods with `trace` are recorded, and where spans are sent; true: all defaults.
+--- (default: false)
+---@field tracing? boolean|titan.config.Tracing
+
+--- Where spans are sent, by OTLP/HTTP, and which.
+---@class titan.config.Tracing
+--- Of a collector; http only. (default: "http://127.0.0.1:4318/v1/traces")
+---@field endpoint? string
+--- The share of the traces that begin here, 0 to 1; others are recorded as their caller wants.
+--- (default: 1.0)
+---@field sample? number
+--- What the whole program is called there. (default: "titan")
+---@field service_name? string
+--- Further header fields of each post, such as a token.
+---@field headers? table<string, string>
+--- Spans of one post. (default: 512)
+---@field batch? integer
+--- After which spans are posted that do not fill one. (default: "1s")
+---@field interval? titan.Duration
+--- Spans that may wait, in a worker and in the manager; further ones are dropped. (default: 2048)
+---@field queue? integer
+--- Of one post. (default: "5s")
+---@field timeout? titan.Duration
+
+--- For tests of a program.
+---@class titan.config.Testing
+--- Run workers inside this process, see titan.testing.mock_spawner. (default: false)
+---@field use_mock_spawner? boolean
+
+--- What seldom needs another value.
+---@class titan.config.Advanced
+--- From asking a process to stop until it is killed; 0 kills at once. (default: "5s")
+---@field graceful_shutdown_timeout? titan.Duration
+--- How often the kernel is asked about every process, in case an end went unnoticed.
+--- (default: "30s")
+---@field liveness_sweep_interval? titan.Duration
+--- Keep one worker forked ahead, so that the next one starts sooner. (default: true)
+---@field spare_worker? boolean
+--- SIGTERM and SIGINT end the run gracefully, a second one at once. (default: true)
+---@field handle_signals? boolean
+
+--- How what workers print appears on stderr.
+---@class titan.config.Logs
+--- "auto" is text on a terminal and JSON lines otherwise. (default: "auto")
+---@field format? "auto"|"text"|"json"|"none"
+
+--- What one peer may send.
+---@class titan.config.Limits
+--- One message. (default: "64MB")
+---@field frame? titan.Size
+--- Tables inside each other. (default: 64)
+---@field nesting? integer
+--- Calls of one connection that have no answer yet. (default: 65536)
+---@field outstanding? integer
+
+--- What happens after a crash. Each of spawn, class and manager says it key by key over the next.
+---@class titan.restart.Policy
+--- Whether what has crashed is started again. (default: true)
+---@field enabled? boolean
+--- So many inside one window; one more, and it is given up. (default: 3)
+---@field max_restarts? integer
+--- For so long a restart counts. (default: "1m")
+---@field window? titan.Duration
+--- Before the first restart of a window. (default: "1s")
+---@field delay? titan.Duration
+--- How the waits after that grow.
+---@field backoff? titan.restart.Backoff
+
+--- How the waits between restarts grow.
+---@class titan.restart.Backoff
+--- The n-th wait: exponential is initial x factor^(n-1), linear initial x n, fixed initial.
+--- (default: "exponential")
+---@field type? "exponential"|"linear"|"fixed"
+--- Before the second restart of a window. (default: "1s")
+---@field initial? titan.Duration
+--- No wait is longer. (default: "30s")
+---@field max? titan.Duration
+--- Of exponential growth. (default: 2)
+---@field factor? number
+--- Every wait is spread by plus and minus this share of it. (default: 0.1)
+---@field jitter? number
+
+--- How a process is asked how it is, and what follows.
+---@class titan.health.Options
+--- Whether it is asked without anybody wanting to know. (default: true)
+---@field enabled? boolean
+--- From the end of one check to the begin of the next. (default: "30s")
+---@field interval? titan.Duration
+--- Of one check. (default: "5s")
+---@field timeout? titan.Duration
+--- Failed checks in a row, until it is unhealthy. (default: 3)
+---@field failures? integer
+--- Without progress, until silence is a hang; the deadline of its calls, else 30 s, unless told.
+---@field hang_after? titan.Duration
+--- Whether one that hangs is killed and so started again. (default: true)
+---@field restart_hung? boolean
+
+--- Options of `pm:spawn`. They win over the class's own.
+---@class titan.spawn.Options
+--- What the process is called, unique among the living; what its class is called unless told.
+---@field name? string
+--- Handed to the class's `init`: what can travel.
+---@field options? table
+--- Environment variables, over those of the manager; false unsets one.
+---@field env? table<string, string|number|false>
+--- Working directory; the class's, or the manager's own, if left out.
+---@field cwd? string
+--- How long loading the class and `init` may take; the class's, or 10 s, unless told.
+---@field startup_timeout? titan.Duration
+--- Services that must run before it starts: names, or alias = name.
+---@field dependencies? string[]|table<string, string>
+--- Of every call to this process that says no other; `resources.timeout` unless told, false for
+--- none.
+---@field timeout? titan.Duration|false
+--- Instead of `advanced.graceful_shutdown_timeout`; 0 kills at once.
+---@field shutdown_timeout? titan.Duration
+--- What happens after a crash, key by key.
+---@field restart_policy? titan.restart.Policy
+--- How it is asked how it is, key by key; false: never by itself.
+---@field health? titan.health.Options|false
+--- What it runs in. (default: "process")
+---@field isolation? "process"
+--- How the manager and it talk. (default: "unix")
+---@field transport? "unix"
+
+--- The complete config, what titan.tokens.CONFIG stands for: durations in ms, sizes in bytes.
+---@class titan.Config: titan.manager.Config

@@ -1,0 +1,51 @@
+---@meta _
+
+--- What went wrong. Worth another try, and therefore `retryable`: timeout, worker_lost, overloaded,
+--- rate_limited, circuit_open, shutting_down.
+---@alias titan.ErrorCode
+---| "invalid_config"    # a config, option, declaration or argument of Titan's own is wrong
+---| "spawn_failed"      # the process could not be started; its own words are in it
+---| "startup_timeout"   # the process did not become ready in time
+---| "method_not_found"  # the class has no such method
+---| "not_public"        # the method exists but may not be called from outside
+---| "validation_failed" # arguments or result do not fit the method's schema, or cannot travel
+---| "timeout"           # the deadline of the call is over
+---| "cancelled"         # the call or the task was given up
+---| "worker_lost"       # the process died in the middle of the call
+---| "overloaded"        # a queue is full
+---| "rate_limited"      # more calls than the method allows
+---| "circuit_open"      # it failed too often lately and is being left alone
+---| "limit_exceeded"    # a resource limit was reached
+---| "remote_error"      # the method itself raised
+---| "protocol_error"    # the peer sent something that is not a Titan message
+---| "unauthorized"      # the peer may not do this
+---| "shutting_down"     # the process or the manager is stopping
+---| "destroyed"         # the proxy, pool or process is gone for good
+
+--- What is raised when something fails. `tostring` makes it readable.
+---@class titan.Error
+---@field code titan.ErrorCode
+--- What happened, for a person.
+---@field message string
+--- What a program may want to know; its keys depend on the code: `retry_after` (ms) of
+--- rate_limited and circuit_open, `path`, `given` and `allowed` of invalid_config, `path`,
+--- `expected` and `given` of validation_failed, `attempts` of a call that was retried. A table that
+--- a method raised is here as it was.
+---@field details? table
+--- Name of the process that was called.
+---@field process? string
+--- Name of the method that was called.
+---@field method? string
+--- Whether the same call may succeed when made again.
+---@field retryable boolean
+--- Where it was raised, on the side that raised it.
+---@field traceback? string
+
+--- Fields of an error that a test makes up: see titan.Answer.
+---@class titan.ErrorFields
+---@field details? table
+---@field process? string
+---@field method? string
+--- Instead of what the code says by itself.
+---@field retryable? boolean
+---@field traceback? string

@@ -1,0 +1,126 @@
+---@meta _
+
+---@alias titan.EventName
+---| "process:spawn"      # titan.ProcessInfo: a worker begins to start
+---| "process:ready"      # titan.ProcessInfo: it has started, for the first time or again
+---| "process:restart"    # titan.ProcessInfo: it has started again
+---| "process:stop"       # titan.ProcessInfo: it has ended as it was told to
+---| "process:crash"      # titan.CrashReport: it has ended otherwise
+---| "child:start-failed" # titan.event.ChildStartFailed
+---| "child:failed"       # titan.event.ChildFailed: a child of a supervisor was given up
+---| "supervisor:failed"  # titan.event.SupervisorFailed: a supervisor has given up
+---| "pool:scale"         # titan.event.PoolScale
+---| "pool:memory"        # titan.event.PoolMemory: beyond memory_warning_threshold
+---| "pool:failed"        # titan.event.PoolFailed: no worker is left
+---| "health:change"      # titan.event.Health
+---| "health:critical"    # titan.event.Health: a process has become unhealthy
+---| "log"                # titan.event.Log: a worker has printed a line
+
+--- How a worker ended that was not asked to. `tostring` makes it readable.
+---@class titan.CrashReport
+---@field id string
+---@field name string
+--- None of a mock process.
+---@field pid? integer
+--- Such as "was killed by SIGKILL", "exited with code 3".
+---@field reason string
+---@field exit_code? integer
+---@field exit_signal? string
+--- What calls that were under way got, or what it did wrong.
+---@field error titan.Error
+--- Ms.
+---@field uptime number
+--- Whose code was running at that moment.
+---@field running? { method: string, for_ms: number }
+--- Calls begun and not ended.
+---@field in_flight integer
+---@field calls integer
+---@field errors integer
+--- The newest first.
+---@field last_calls titan.LastCall[]
+--- Bytes, after the last call that ended.
+---@field lua_heap integer
+--- Its last lines.
+---@field stderr string
+---@field stdout string
+
+--- A child of a supervisor did not start.
+---@class titan.event.ChildStartFailed
+---@field supervisor string
+---@field name string
+--- Whether the start of its supervisor has failed, too.
+---@field critical boolean
+--- Why.
+---@field error titan.Error
+
+--- A child of a supervisor was given up.
+---@class titan.event.ChildFailed
+---@field supervisor string
+---@field name string
+--- Whether its supervisor gives up, too.
+---@field critical boolean
+--- Its last crash.
+---@field reason? string
+
+--- A supervisor has given up.
+---@class titan.event.SupervisorFailed
+---@field name string
+--- The supervisor above it.
+---@field parent? string
+---@field reason? string
+--- With the story of how it came to that.
+---@field error titan.Error
+
+--- A pool has another size.
+---@class titan.event.PoolScale
+---@field pool string
+--- Workers before.
+---@field from integer
+--- Workers now.
+---@field to integer
+--- "scale", "idle_timeout", or what auto_scale has decided by.
+---@field reason string
+
+--- A worker of a pool is beyond memory_warning_threshold; told once for each of its lives.
+---@class titan.event.PoolMemory
+---@field pool string
+--- Of the worker.
+---@field name? string
+--- Bytes.
+---@field memory integer
+--- Bytes.
+---@field limit integer
+
+--- A pool has no worker left.
+---@class titan.event.PoolFailed
+---@field pool string
+--- Why the last worker was lost.
+---@field error titan.Error
+
+--- How a process is has changed.
+---@class titan.event.Health
+---@field id string
+---@field name string
+---@field pid? integer
+--- How it was.
+---@field from "unknown"|"healthy"|"degraded"|"unhealthy"
+--- How it is.
+---@field to "unknown"|"healthy"|"degraded"|"unhealthy"
+--- Why it is not healthy.
+---@field reason? string
+--- What a health_check method answered.
+---@field details? table
+--- Checks that failed, one after the other.
+---@field failures integer
+--- All that is known of it.
+---@field process titan.ProcessInfo
+
+--- A line that a worker has printed.
+---@class titan.event.Log
+---@field id string
+---@field name string
+---@field pid? integer
+---@field stream "stdout"|"stderr"
+---@field line string
+--- Ms of the wall clock.
+---@field time integer

@@ -1,0 +1,94 @@
+---@meta _
+
+--- A class of workers: what titan.process returned.
+---@class titan.Class
+
+--- What every method gets first: a table of this worker alone. Its methods, the private ones too,
+--- can be called on it, and it keeps what is put into it. For more than that, declare a class of
+--- your own: `---@class Store: titan.Self`.
+---@class titan.Self
+--- What the process is called.
+---@field name string
+--- A proxy for each of `dependencies`, by its alias.
+---@field dependencies table<string, titan.Proxy>
+---@field [string] any
+
+--- What titan.process takes.
+---@class titan.process.Declaration
+--- What the process is called and discovered by: 1 to 64 letters, digits, "_", "." or "-". Without
+--- it, what its module is called.
+---@field name? string
+--- For people.
+---@field version? string
+--- For people.
+---@field description? string
+--- Called once, before the first call, with the `options` of the spawn; may wait. What it raises is
+--- why the start failed.
+---@field init? fun(self: titan.Self, options: table)
+--- By name: a function, which is private, or a table with the function at [1] and annotations.
+---@field methods table<string, titan.process.Method|fun(self: titan.Self, ...): ...>
+--- Whether methods that do not say are public. (default: false)
+---@field all_methods_public? boolean
+--- Annotations of your own, by name: the methods of this class may use them.
+---@field annotations? table<string, titan.Annotation>
+--- Services that must run before `init`, names or alias = name: `self.dependencies[alias]` is a
+--- proxy. They are stopped after this one.
+---@field dependencies? string[]|table<string, string>
+--- Environment variables set before `init`; false unsets one.
+---@field env? table<string, string|number|false>
+--- Working directory; the manager's own if left out.
+---@field cwd? string
+--- How long loading the class and `init` may take; 10 s unless told.
+---@field startup_timeout? titan.Duration
+--- What happens after a crash, key by key over the manager's.
+---@field restart_policy? titan.restart.Policy
+--- How the process is asked how it is, key by key over the manager's; false: never by itself.
+---@field health? titan.health.Options|false
+--- What it runs in. (default: "process")
+---@field isolation? "process"
+--- How the manager and the worker talk. (default: "unix")
+---@field transport? "unix"
+
+--- A method with annotations. They apply from the outermost to the innermost: trace, metric, the
+--- class's own, validate, fallback, cache, idempotent, rate_limit, retry, circuit_breaker,
+--- bulkhead, timeout, stream.
+---@class titan.process.Method
+--- The method itself. May wait; what it returns travels, what it raises is raised at the caller.
+---@field [1] fun(self: titan.Self, ...): ...
+--- Whether it may be called from outside; if not said, `all_methods_public` decides.
+---@field public? boolean
+--- Whether it is called when the process is told to stop, beside the calls still in flight.
+---@field on_shutdown? boolean
+--- Whether it says how its process is. It answers true or nothing (healthy), false and a reason (a
+--- failed check), or a titan.health.Answer. It need not be public.
+---@field health_check? boolean
+--- What it does, for whoever lists the methods.
+---@field description? string
+--- Whether it returns an iterator, as a generic `for` takes it: then its call returns one, and the
+--- items travel as they are made. Not with retry, idempotent, fallback, cache.
+---@field stream? boolean
+--- Whether its calls are recorded as spans, and how.
+---@field trace? boolean|titan.annotation.Trace
+--- What counts its calls that returned and measures them: the name of a counter, or more.
+---@field metric? string|titan.annotation.Metric
+--- What it may be given and may return.
+---@field validate? titan.annotation.Validate
+--- What is returned when it raises, but for `validation_failed` and `cancelled`.
+---@field fallback? (fun(self: titan.Self, err: titan.Error, ...): ...)|titan.annotation.Fallback
+--- Keeps its results: calls with the same key get them, and while one runs others wait for it.
+---@field cache? boolean|titan.annotation.Cache
+--- Calling it twice is like calling it once: a pool calls it again when the worker was lost. A
+--- table: calls with the same key are one, over the whole service.
+---@field idempotent? boolean|titan.annotation.Idempotent
+--- How many calls are let through; one more raises `rate_limited`.
+---@field rate_limit? titan.annotation.RateLimit
+--- Calls it again when it fails: how often in all, or more.
+---@field retry? integer|titan.annotation.Retry
+--- Leaves it alone for a while when it fails: calls raise `circuit_open`.
+---@field circuit_breaker? titan.annotation.CircuitBreaker
+--- How many calls run side by side in a process; one more waits, or raises `overloaded`.
+---@field bulkhead? integer|titan.annotation.Bulkhead
+--- How long it may take until `timeout` is raised where it waits.
+---@field timeout? titan.Duration
+--- Annotations of the class's own (`annotations` of the declaration).
+---@field [string] any
