@@ -151,7 +151,6 @@ describe("config.check", function()
     { "tls", {}, "the tcp transport is" },
     { "resources.max_memory", "256MB", "resource limits are" },
     { "resources.max_cpu", 0.5, "resource limits are" },
-    { "monitoring.tracing", true, "tracing is" },
     { "advanced.temp_dir", "/tmp", "temporary files are" },
   }
   for _, case in ipairs(not_built) do

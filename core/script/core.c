@@ -119,6 +119,7 @@ static int open_core(lua_State *L)
     core_add_resilience(L);
     core_add_series(L);
     core_add_store(L);
+    core_add_trace(L);
     return 1;
 }
 

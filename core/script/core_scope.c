@@ -21,16 +21,19 @@ static int core_context(lua_State *L)
     return 1;
 }
 
-/* set_context(table or nil): of the running task, and of the tasks it begins from now on */
+/* set_context(table or nil): of the running task, in whichever coroutine of it, and of the tasks it
+ * begins from now on; nothing where none runs */
 static int core_set_context(lua_State *L)
 {
-    struct task *t = task_current(L);
+    struct runtime *rt = runtime_of(L);
 
     lua_settop(L, 1);
     if (!lua_isnil(L, 1)) {
         luaL_checktype(L, 1, LUA_TTABLE);
     }
-    scope_set_context(L, &t->scope);
+    if (rt->running != NULL) {
+        scope_set_context(L, &rt->running->scope);
+    }
     return 0;
 }
 

@@ -306,6 +306,7 @@ static int run_worker(void *ctx, const struct worker_fds *fds)
         fprintf(stderr, "titan: a worker could not make its loop: out of descriptors\n");
         return 1;
     }
+    ids_forget(&g->runtime->ids);
     g->is_worker = true;
     g->runtime->owner = g;
     g->runtime->uncaught = worker_uncaught;

@@ -8,6 +8,7 @@
 #include <lua.h>
 
 #include "base/errors.h"
+#include "base/ids.h"
 #include "transport/reactor.h"
 #include "worker/status.h"
 
@@ -30,6 +31,7 @@ struct runtime {
     struct flusher settled;     /* of the clock under a test's hand: nothing is left to do, */
     int settling;               /* which the coroutine at this reference waits for */
     uint64_t wall_ahead_ms;     /* of the wall clock before the held one (modulo 2^64) */
+    struct ids ids;             /* of traces and spans */
     struct status_page *status; /* in a worker: where to note which method runs; else NULL */
     /* An error nobody can catch was reported: end what runs here, with a failure. */
     void (*uncaught)(struct runtime *rt);

@@ -11,6 +11,7 @@ local restarts = require "titan.config.restarts"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
 local store = require "titan.config.store"
+local tracing = require "titan.config.tracing"
 
 local config = {}
 
@@ -58,7 +59,7 @@ manager_fields.monitoring = {
       kind = "boolean", default = true,
       doc = "whether workers keep latencies; calls are always counted",
     },
-    tracing = { kind = "boolean", default = false, pending = "tracing" },
+    tracing = tracing.schema,
   },
 }
 

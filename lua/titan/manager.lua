@@ -16,6 +16,7 @@ local starting = require "titan.manager.starting"
 local stopping = require "titan.manager.stopping"
 local supervising = require "titan.manager.supervising"
 local text = require "titan.text"
+local tracing = require "titan.manager.tracing"
 
 local manager = {}
 
@@ -36,7 +37,9 @@ local Manager = {}
 Manager.__index = Manager
 Manager.__name = "titan.Manager"
 
-for _, methods in ipairs { health, metrics, pooling, starting, stopping, supervising } do
+local parts <const> = { health, metrics, pooling, starting, stopping, supervising, tracing }
+
+for _, methods in ipairs(parts) do
   for name, fn in pairs(methods) do
     Manager[name] = fn
   end
@@ -60,6 +63,7 @@ end
 ---@field version? string
 ---@field health_checked? titan.Future while a task waits for the end of a check
 ---@field finish_health_check? fun(ok: boolean)
+---@field span_source? titan.SpanSource
 ---@field start_error? table what the worker said of why it could not start
 ---@field dependencies titan.Dependency[] of the spawn and of the class
 ---@field awaits? titan.Service whose start its own start waits for
@@ -122,6 +126,7 @@ function manager.of(checked, given)
   local self = given and require("titan.manager.delegated").new(checked, given, Manager)
     or of_processes(checked)
   run.adopt(self)
+  self:_open_tracing()
   return self
 end
 
@@ -219,6 +224,7 @@ function Manager:close()
     supervisor:_close()
   end
   self.running = {}
+  self:_close_tracing()
   core.manager_close(self.handle)
   for _, pool in pairs(self.pools) do
     pool:_give_up(errors.new("destroyed", "the manager was closed", { process = pool.name }))

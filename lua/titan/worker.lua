@@ -8,10 +8,13 @@ local composed = require "titan.class.composed"
 local core = require "titan.core"
 local errors = require "titan.errors"
 local loading = require "titan.class.loading"
+local outbox = require "titan.tracing.outbox"
 local proxy = require "titan.proxy"
 local remote_error = require "titan.remote_error"
+local span = require "titan.tracing.span"
 local tasks = require "titan.tasks"
 local text = require "titan.text"
+local traceparent = require "titan.tracing.traceparent"
 
 local worker = {}
 
@@ -20,7 +23,8 @@ local preloaded_files = {}
 
 -- This worker, once it has begun to start.
 ---@type { spec: table, class: titan.Class?, self: table?,
---- functions: table<string, titan.MethodFn>?, proceed: fun(ok: boolean, answer: table)?, timeout: integer }?
+--- functions: table<string, titan.MethodFn>?, proceed: fun(ok: boolean, answer: table)?,
+--- timeout: integer, outbox: titan.Outbox? }?
 local current
 
 --- Loads what every worker will share. Raises what a module raises.
@@ -217,6 +221,20 @@ local function idempotent(loaded)
   return names, keyed
 end
 
+-- Before the methods are put together: those with trace are wrapped only when it is on.
+---@param options { sample: number, queue: integer }?
+local function start_tracing(options)
+  if options then
+    current.outbox = outbox.open(options.queue)
+    span.record {
+      bound = traceparent.bound(options.sample),
+      add = function(record)
+        current.outbox:add(record)
+      end,
+    }
+  end
+end
+
 ---@param spec table as titan.manager writes it
 local function run_start(spec)
   set_surroundings(spec.env, spec.cwd)
@@ -224,6 +242,7 @@ local function run_start(spec)
   current.class = loaded
   declare(loaded, spec)
   apply_class(loaded, spec)
+  start_tracing(spec.tracing)
   local functions, entries = composed.all(loaded, spec.name, spec.scope or spec.name)
   local self = new_self(loaded, spec, functions)
   current.self, current.functions = self, functions
@@ -282,6 +301,9 @@ function worker.shutdown()
   end
   tasks.go(function()
     run_hooks(current.class, current.functions, current.self)
+    if current.outbox then
+      current.outbox:finish()
+    end
     core.worker_hooks_done()
   end)
 end

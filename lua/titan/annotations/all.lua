@@ -17,7 +17,7 @@
 --- the same, for what belongs next to the method, inside of every `wrap`
 ---@field wrap_entry? fun(outer: titan.MethodFn, value: any, place: titan.Place): titan.MethodFn
 --- the same, around all of it, and only for calls that come from outside: `self:method()` does not
---- pass it
+--- pass it. That of the outermost annotation is the innermost here
 ---@field excludes? table<string, string> annotations it cannot be with -> why
 
 ---@class titan.Place where a method with annotations runs
@@ -34,7 +34,7 @@ local facts <const> = { "public", "on_shutdown", "child", "health_check", "descr
 
 -- What is put around it, from the outermost to the innermost: a call passes them in this order and
 -- its answer comes back the other way.
-local outer <const> = { "metric" }
+local outer <const> = { "trace", "metric" }
 local inner <const> = {
   "validate", "fallback", "cache", "idempotent", "rate_limit", "retry", "circuit_breaker", "bulkhead",
   "timeout",
@@ -70,7 +70,6 @@ all.pending = {
   stage = "workflows",
   compensate = "workflows",
   stream = "streams",
-  trace = "tracing",
 }
 
 return all

@@ -2,19 +2,14 @@
 
 local composed = {}
 
----@param method titan.Method
+---@param layer { annotation: titan.Annotation, value: any }
 ---@param which "wrap"|"wrap_inside"|"wrap_entry"
 ---@param fn titan.MethodFn
 ---@param place titan.Place
 ---@return titan.MethodFn
-local function wrapped(method, which, fn, place)
-  for i = #method.layers, 1, -1 do
-    local layer = method.layers[i]
-    if layer.annotation[which] then
-      fn = layer.annotation[which](fn, layer.value, place)
-    end
-  end
-  return fn
+local function wrapped(layer, which, fn, place)
+  local wrap = layer.annotation[which]
+  return wrap and wrap(fn, layer.value, place) or fn
 end
 
 --- The function of a method in this process, as its own class calls it, and as others do: the very
@@ -24,11 +19,17 @@ end
 ---@return titan.MethodFn inside
 ---@return titan.MethodFn entry
 function composed.of(method, place)
-  if not method.layers then
-    return method.fn, method.fn
+  local layers, inside = method.layers or {}, method.fn
+  for _, which in ipairs { "wrap_inside", "wrap" } do
+    for i = #layers, 1, -1 do
+      inside = wrapped(layers[i], which, inside, place)
+    end
   end
-  local inside = wrapped(method, "wrap", wrapped(method, "wrap_inside", method.fn, place), place)
-  return inside, wrapped(method, "wrap_entry", inside, place)
+  local entry = inside
+  for i = 1, #layers do
+    entry = wrapped(layers[i], "wrap_entry", entry, place)
+  end
+  return inside, entry
 end
 
 --- Those of a whole class.

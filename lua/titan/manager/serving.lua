@@ -15,6 +15,11 @@ local serving = {}
 ---@type table<string, table<string, titan.OwnMethod>> by the service, then by the method
 local services <const> = {
   [":store"] = shared_stores.service,
+  [":spans"] = {
+    add = function(manager, service, records, dropped)
+      manager:_take_spans(service, records, dropped)
+    end,
+  },
 }
 
 --- Called by the core.

@@ -161,7 +161,7 @@ function Manager:_launch(target, options, keeper)
     options = options.options, env = options.env, cwd = options.cwd,
     dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
     latencies = self.config.monitoring.metrics, scope = pool and pool.name or nil,
-    awaits_all = keeper ~= nil and not pool,
+    awaits_all = keeper ~= nil and not pool, tracing = self:_tracing_spec(),
   }
   local service = { manager = self, target = target, options = options, name = name, pool = pool,
     named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }

@@ -125,6 +125,7 @@ function Manager:stop_all(timeout)
   for _, stop in ipairs(stops) do
     stop:await()
   end
+  self:_flush_spans()
   if failure then
     return nil, failure
   end
