@@ -40,4 +40,18 @@ describe("the example", function()
         "4 got today's rate", "4 got yesterday's rate, since overloaded" }, said)
     end)
   end)
+
+  it("streaming takes a file line by line, and not all of it", function()
+    titan.run(function()
+      local said = run_example("examples/streaming/app.lua", "5")
+      expect.part({ "a file of 5 MiB, ", "all of it: ", "a slow reader at line 100: the worker has "
+        .. "read ", " 1 file open", "out of the loop: 0 files open", "taken here: ",
+        "no such file: remote_error" }, said)
+      local ahead = tonumber(said:match "has read ([%d.]+) MiB")
+      assert(ahead < 4.8, ahead)
+      local lines = said:match "a file of 5 MiB, (%d+) lines"
+      expect.part({ "all of it: " .. lines, "taken here: " .. lines .. " lines",
+        "meanwhile: " .. lines .. "\n" }, said)
+    end)
+  end)
 end)

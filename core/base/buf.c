@@ -24,6 +24,10 @@ bool buf_grow(struct buf *b, size_t extra)
     while (cap < len + extra) {
         cap *= 2;
     }
+    if (b->start > 0 && cap < 2 * len) {
+        cap *=
+            2; /* as much room as is copied now, or a queue that stays long is copied each time */
+    }
     if (b->start == 0) {
         data = realloc(b->data, cap);
         if (data == NULL) {

@@ -93,6 +93,7 @@ bool manager_sweep_later(struct manager *m);
 /* A request from a worker to another service (relay.c). */
 void manager_relay(struct manager *m, struct process *from, const struct message *request);
 void manager_relay_cancel(struct process *from, uint32_t id);
+void manager_relay_credit(struct process *from, uint32_t id, uint32_t bytes);
 void manager_relays_drop(struct process *from);
 
 #endif

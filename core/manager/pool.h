@@ -275,6 +275,9 @@ const char *pool_worker_state_name(const struct pool_worker *w);
  */
 int pool_take(struct pool *p, struct pool_call *c, struct failure *why);
 
+/* `to`, which is none, takes the place of a call that has a worker, or of none. */
+void pool_call_move(struct pool_call *from, struct pool_call *to);
+
 /* What is left of its time for the call to its worker, at least 1; 0: no deadline. */
 uint32_t pool_call_left_ms(const struct pool_call *c);
 

@@ -264,6 +264,14 @@ int pool_take(struct pool *p, struct pool_call *c, struct failure *why)
     return code;
 }
 
+void pool_call_move(struct pool_call *from, struct pool_call *to)
+{
+    *to = *from;
+    from->pool = NULL;
+    from->worker = NULL;
+    from->ticket = 0;
+}
+
 uint32_t pool_call_left_ms(const struct pool_call *c)
 {
     uint64_t now_ms;

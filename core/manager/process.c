@@ -49,6 +49,7 @@ void process_free(struct process *p)
     status_unmap(&p->status);
     restart_history_free(&p->restarts);
     buf_free(&p->spec);
+    map_free(&p->relay_ids);
     free(p);
 }
 

@@ -79,6 +79,7 @@ struct process {
     struct list queued;    /* in manager->pending while PENDING */
     struct list relays;    /* of struct relay: what it asks of other services */
     struct list asked;     /* of struct own_request: what it asks of the manager itself */
+    struct map relay_ids;  /* the same by the number of the request */
     struct map_node by_id; /* in manager->by_id */
     struct map_node by_name;
     char id[PROCESS_ID_MAX];

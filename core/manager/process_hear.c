@@ -26,6 +26,11 @@ static void on_cancel(void *ctx, uint32_t id)
     manager_relay_cancel(ctx, id);
 }
 
+static void on_credit(void *ctx, uint32_t id, uint32_t bytes)
+{
+    manager_relay_credit(ctx, id, bytes);
+}
+
 /* It exists, and was forked by a zygote that perhaps did not live to say so. */
 static void hear_hello(struct process *p)
 {
@@ -130,6 +135,6 @@ void process_hear_line(void *ctx, struct output *o, const char *text, size_t len
 }
 
 const struct peer_events process_data_events = {on_request, on_data_notification, on_cancel,
-                                                on_lost};
+                                                on_credit, on_lost};
 const struct peer_events process_control_events = {on_control_request, on_control_notification,
-                                                   on_control_cancel, on_lost};
+                                                   on_control_cancel, NULL, on_lost};

@@ -1,5 +1,6 @@
 /* Requests from one worker to another service, which may be a pool: passed on as they are, the
- * answers too. */
+ * answers too, and the items of those that stream. What waits here of a stream is bounded by its
+ * credit, which is the caller's to give. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ struct relay {
     struct pool_call pooled; /* when that is a pool */
     struct list link;        /* in from->relays */
     struct process *from;
+    struct map_node by_id; /* in from->relay_ids */
     uint32_t id;          /* of the request */
     uint64_t deadline_ms; /* by the loop's clock; 0: none */
     struct buf held;      /* what is passed on while it waits for a worker of the pool */
@@ -33,8 +35,22 @@ static bool well_formed(struct span payload, unsigned nesting)
     return mp_skip(&r, nesting + 1) == NULL && r.at == r.end;
 }
 
+/* The values of an item: a list of which the first is not nil, or nothing, where a stream begins.
+ */
+static bool item_well_formed(struct span values, unsigned nesting)
+{
+    struct mp_reader r = {values.at, values.at + values.len};
+    struct mp_token list;
+
+    if (mp_next(&r, &list) != NULL || list.type != MP_ARRAY) {
+        return false;
+    }
+    return values.len == 1 || (r.at < r.end && *r.at != 0xc0 && well_formed(values, nesting));
+}
+
 static void relay_free(struct relay *r)
 {
+    map_remove(&r->from->relay_ids, &r->by_id);
     list_remove(&r->link);
     buf_free(&r->held);
     free(r);
@@ -85,6 +101,22 @@ static uint32_t left_ms(const struct relay *r)
         return 0;
     }
     return r->deadline_ms > now_ms ? (uint32_t)(r->deadline_ms - now_ms) : 1;
+}
+
+static void item_came(struct call *c, struct span values)
+{
+    struct relay *r = list_entry(c, struct relay, call);
+    struct peer *service = c->peer;
+    struct failure why;
+
+    if (!item_well_formed(values, service->limits.nesting)) {
+        fail(&why, TITAN_E_PROTOCOL_ERROR, "the service's stream is malformed");
+        call_cancel(c, &why);
+        peer_blame(service, "an item that is malformed");
+    } else if (item_send(&r->from->data, r->id, values) < 0) {
+        fail(&why, TITAN_E_LIMIT_EXCEEDED, "no memory to pass an item on");
+        call_cancel(c, &why);
+    }
 }
 
 static int forward(struct relay *r, struct process *to, const struct passed *passed,
@@ -200,11 +232,37 @@ static int send_on(struct relay *r, struct manager *m, struct span service,
     return forward(r, to, passed, why);
 }
 
+static struct relay *find(const struct process *from, uint32_t id)
+{
+    struct map_node *node = map_find(&from->relay_ids, (const char *)&id, sizeof id);
+
+    return node != NULL ? list_entry(node, struct relay, by_id) : NULL;
+}
+
+static struct relay *relay_new(struct process *from, uint32_t id)
+{
+    struct relay *r = calloc(1, sizeof *r);
+
+    if (r == NULL) {
+        return NULL;
+    }
+    r->from = from;
+    r->id = id;
+    if (!map_insert(&from->relay_ids, &r->by_id, (const char *)&r->id, sizeof r->id)) {
+        free(r);
+        return NULL;
+    }
+    r->call.done = answered;
+    r->call.item = item_came;
+    list_push(&from->relays, &r->link);
+    return r;
+}
+
 static void relay(struct manager *m, struct process *from, const struct message *request,
                   const struct header *header)
 {
     struct passed passed = {request->method, request->payload, {NULL, 0}};
-    struct relay *r = calloc(1, sizeof *r);
+    struct relay *r = relay_new(from, request->id);
     struct failure why;
 
     if (r == NULL) {
@@ -218,10 +276,6 @@ static void relay(struct manager *m, struct process *from, const struct message 
     if (header->deadline_ms > 0) {
         r->deadline_ms = reactor_now_ms(m->reactor) + header->deadline_ms;
     }
-    r->from = from;
-    r->id = request->id;
-    r->call.done = answered;
-    list_push(&from->relays, &r->link);
     if (send_on(r, m, header->service, &passed, &why) < 0) {
         relay_free(r);
         answer_failure(&from->data, request->id, &why);
@@ -234,6 +288,10 @@ void manager_relay(struct manager *m, struct process *from, const struct message
 
     if (request->method.at == NULL || !well_formed(request->payload, m->limits.nesting)) {
         peer_blame(&from->data, "a request whose params are malformed or that names no method");
+        return;
+    }
+    if (find(from, request->id) != NULL) {
+        peer_blame(&from->data, "a request with the number of one that is under way");
         return;
     }
     header_read(request->header, &header);
@@ -260,15 +318,23 @@ static void cancel(struct relay *r)
 
 void manager_relay_cancel(struct process *from, uint32_t id)
 {
-    for (struct list *l = from->relays.next; l != &from->relays; l = l->next) {
-        struct relay *r = list_entry(l, struct relay, link);
+    struct relay *r = find(from, id);
 
-        if (r->id == id) {
-            cancel(r);
-            return;
-        }
+    if (r != NULL) {
+        cancel(r);
+    } else {
+        own_request_cancel(from, id);
     }
-    own_request_cancel(from, id);
+}
+
+/* One whose answer is on its way already is no longer here. */
+void manager_relay_credit(struct process *from, uint32_t id, uint32_t bytes)
+{
+    struct relay *r = find(from, id);
+
+    if (r != NULL && (r->call.peer == NULL || !call_give_credit(&r->call, bytes))) {
+        peer_blame(&from->data, "more credit than there were items");
+    }
 }
 
 void manager_relays_drop(struct process *from)

@@ -70,6 +70,22 @@ static void send_cancel(struct peer *p, uint32_t id)
     channel_written(p->channel);
 }
 
+static bool send_credit(struct peer *p, uint32_t id, uint32_t bytes)
+{
+    size_t at;
+
+    if (p->channel == NULL || !frame_open(peer_out(p), &at)) {
+        return false;
+    }
+    if (!message_write_credit(peer_out(p), id, bytes) ||
+        !frame_close(peer_out(p), at, p->limits.frame)) {
+        buf_truncate(peer_out(p), at);
+        return false;
+    }
+    channel_written(p->channel);
+    return true;
+}
+
 void call_forget(struct call *c)
 {
     struct peer *p = c->peer;
@@ -100,7 +116,8 @@ static void deadline_passed(struct timer *t)
     struct call *c = list_entry(t, struct call, deadline);
     struct failure why;
 
-    fail(&why, TITAN_E_TIMEOUT, "no answer within %u ms", c->timeout_ms);
+    fail(&why, TITAN_E_TIMEOUT, c->streams ? "no item within %u ms" : "no answer within %u ms",
+         c->timeout_ms);
     call_cancel(c, &why);
 }
 
@@ -160,8 +177,49 @@ int request_end(struct peer *p, struct draft *d, struct call *c, uint32_t timeou
     c->peer = p;
     c->id = d->id;
     c->timeout_ms = timeout_ms;
+    c->streams = false;
     channel_written(p->channel);
     return TITAN_OK;
+}
+
+/* ---- calls that stream ---- */
+
+void call_move(struct call *from, struct call *to)
+{
+    struct peer *p = from->peer;
+
+    timer_disarm(p->reactor, &from->deadline);
+    from->peer = NULL;
+    to->deadline.fire = deadline_passed;
+    to->peer = p;
+    to->id = from->id;
+    to->timeout_ms = from->timeout_ms;
+    to->streams = from->streams;
+    to->credit = from->credit;
+    p->calls[to->id] = to;
+}
+
+bool call_await_item(struct call *c)
+{
+    return c->timeout_ms == 0 || timer_arm(c->peer->reactor, &c->deadline, c->timeout_ms, false);
+}
+
+void call_await_nothing(struct call *c)
+{
+    if (c->peer != NULL) {
+        timer_disarm(c->peer->reactor, &c->deadline);
+    }
+}
+
+/* When there is no memory to say so the stream stands still, until the caller's time is over. */
+bool call_give_credit(struct call *c, uint32_t bytes)
+{
+    if (!c->streams || c->credit + bytes > STREAM_WINDOW) {
+        return false;
+    }
+    c->credit += bytes;
+    (void)send_credit(c->peer, c->id, bytes);
+    return true;
 }
 
 void peer_fail_calls(struct peer *p, const struct failure *failure)
@@ -198,6 +256,44 @@ static void take_response(struct peer *p, const struct message *m)
     c->done(c, &reply);
 }
 
+static const char *take_item_of(struct call *c, struct span values)
+{
+    bool is_begin = values.len == 1 && *values.at == 0x90;
+
+    if (c->item == NULL) {
+        return "an item of a call that takes no stream";
+    }
+    if (is_begin == c->streams) {
+        return is_begin ? "an item without values" : "an item of a stream that has not begun";
+    }
+    if (is_begin) {
+        c->streams = true;
+        c->credit = STREAM_WINDOW;
+    } else if (c->credit <= 0) {
+        return "an item for which there is no credit";
+    } else {
+        c->credit -= (int64_t)values.len;
+    }
+    timer_disarm(c->peer->reactor, &c->deadline);
+    c->item(c, values);
+    return NULL;
+}
+
+static void take_item(struct peer *p, const struct message *m)
+{
+    struct call *c = m->id < p->calls_cap ? p->calls[m->id] : NULL;
+    const char *wrong = NULL;
+
+    if (c == NULL) {
+        wrong = "an item of a call that was not made";
+    } else if (c != &abandoned) {
+        wrong = take_item_of(c, m->payload);
+    }
+    if (wrong != NULL) {
+        peer_blame(p, wrong);
+    }
+}
+
 static void take_message(struct peer *p, const struct message *m)
 {
     switch (m->kind) {
@@ -212,6 +308,16 @@ static void take_message(struct peer *p, const struct message *m)
         break;
     case MESSAGE_CANCEL:
         p->events->cancel(p->ctx, m->id);
+        break;
+    case MESSAGE_ITEM:
+        take_item(p, m);
+        break;
+    case MESSAGE_CREDIT:
+        if (p->events->credit == NULL) {
+            peer_blame(p, "a credit where nothing streams");
+        } else {
+            p->events->credit(p->ctx, m->id, m->credit);
+        }
         break;
     }
 }
@@ -306,6 +412,54 @@ int answer_end(struct peer *p, struct draft *d, bool is_error)
 void answer_abort(struct peer *p, struct draft *d)
 {
     buf_truncate(peer_out(p), d->frame_at);
+}
+
+int item_begin(struct peer *p, struct draft *d, uint32_t id)
+{
+    struct buf *out;
+
+    if (p->channel == NULL) {
+        return TITAN_E_WORKER_LOST;
+    }
+    out = peer_out(p);
+    d->id = id;
+    if (!frame_open(out, &d->frame_at)) {
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    if (!message_write_item(out, id)) {
+        answer_abort(p, d);
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    d->values_at = buf_len(out);
+    return TITAN_OK;
+}
+
+int item_end(struct peer *p, struct draft *d, uint32_t *len)
+{
+    size_t values_len = buf_len(peer_out(p)) - d->values_at;
+
+    if (!frame_close(peer_out(p), d->frame_at, p->limits.frame)) {
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    *len = (uint32_t)values_len;
+    channel_written(p->channel);
+    return TITAN_OK;
+}
+
+int item_send(struct peer *p, uint32_t id, struct span values)
+{
+    struct draft d;
+    uint32_t len;
+    int code = item_begin(p, &d, id);
+
+    if (code < 0) {
+        return code;
+    }
+    if (!buf_append(peer_out(p), values.at, values.len)) {
+        answer_abort(p, &d);
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    return item_end(p, &d, &len);
 }
 
 static bool write_pair(struct buf *b, const char *key, const char *value)

@@ -6,6 +6,8 @@
  *    when the peer is lost (`done` is called), or by call_forget (and `done` is not called);
  *  - the number of a call is not used again before the other side has answered it, so an answer
  *    that comes after the deadline can never be taken for another call's;
+ *  - a call that is answered by a stream hears its items, from its beginning on, until it ends; the
+ *    other side cannot send more of them than it was given credit for;
  *  - bytes that are not the protocol end this conversation (`lost` with TITAN_E_PROTOCOL_ERROR)
  *    and nothing else.
  */
@@ -33,13 +35,21 @@ struct call {
     struct peer *peer; /* NULL when not under way */
     uint32_t id;
     uint32_t timeout_ms;
+    bool streams;   /* its stream has begun */
+    int64_t credit; /* what the other side may still send of it, in bytes */
     void (*done)(struct call *c, const struct reply *reply);
+    /* The stream begins (values without an element), or has another item: a MessagePack array with
+     * one element at least, unless it is malformed; valid during this. The deadline is off from
+     * then on. NULL: the call takes no stream. */
+    void (*item)(struct call *c, struct span values);
 };
 
 struct peer_events {
     void (*request)(void *ctx, const struct message *m);
     void (*notification)(void *ctx, const struct message *m);
     void (*cancel)(void *ctx, uint32_t id);
+    /* For request id, which may have been answered meanwhile. NULL: nothing here streams. */
+    void (*credit)(void *ctx, uint32_t id, uint32_t bytes);
     /* Once; nothing comes after it. TITAN_OK for an orderly end of the stream. The calls under way
      * are still there: the owner says with peer_fail_calls what has become of them. */
     void (*lost)(void *ctx, int code, const char *why);
@@ -85,6 +95,7 @@ static inline struct buf *peer_out(struct peer *p)
  */
 struct draft {
     size_t frame_at;
+    size_t values_at; /* of an item */
     uint32_t id;
 };
 
@@ -95,6 +106,19 @@ void request_abort(struct peer *p, struct draft *d);
 /* From success on the call is under way. timeout_ms 0: no deadline. */
 int request_end(struct peer *p, struct draft *d, struct call *c, uint32_t timeout_ms,
                 struct failure *why);
+
+/*
+ * A call that streams.
+ *
+ * call_move: `to`, zeroed but for what it does when, takes its place; the stream has begun.
+ * call_await_item: an item is waited for now, for timeout_ms at the most; then the call ends. False
+ * when memory is out. call_give_credit: what came of the stream has been consumed; false, and
+ * nothing happens, when it is more than that.
+ */
+void call_move(struct call *from, struct call *to);
+bool call_await_item(struct call *c);
+void call_await_nothing(struct call *c);
+bool call_give_credit(struct call *c, uint32_t bytes);
 
 /* Gives up waiting and tells the other side so. `done` is not called. */
 void call_forget(struct call *c);
@@ -109,6 +133,12 @@ void call_cancel(struct call *c, const struct failure *failure);
 int answer_begin(struct peer *p, struct draft *d, uint32_t id, bool is_error);
 int answer_end(struct peer *p, struct draft *d, bool is_error);
 void answer_abort(struct peer *p, struct draft *d);
+
+/* An item: begin, append the values to peer_out(), end, which says how many bytes they have.
+ * answer_abort takes it back. An item without values begins the stream. */
+int item_begin(struct peer *p, struct draft *d, uint32_t id);
+int item_end(struct peer *p, struct draft *d, uint32_t *len);
+int item_send(struct peer *p, uint32_t id, struct span values);
 
 /* An answer that is an error of Titan's own: {code=, message=}. */
 int answer_failure(struct peer *p, uint32_t id, const struct failure *failure);

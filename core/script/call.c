@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "script/stream.h"
 #include "script/task.h"
 #include "script/value.h"
 #include "wire/header.h"
@@ -33,13 +34,17 @@ void call_check_self(lua_State *L)
 /* What the worker raised, as the error object it was there. */
 static int raise_remote(lua_State *L, const struct reply *reply)
 {
+    const struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    unsigned nesting = reply->peer ? reply->peer->limits.nesting : limits.nesting;
     struct failure why;
 
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_getfield(L, -1, "titan.remote_error");
     lua_getfield(L, -1, "receive");
-    if (value_decode(L, reply->error, reply->peer->limits.nesting, &why) < 0) {
-        peer_blame(reply->peer, why.message);
+    if (value_decode(L, reply->error, nesting, &why) < 0) {
+        if (reply->peer != NULL) {
+            peer_blame(reply->peer, why.message);
+        }
         return call_raise(L, &why);
     }
     lua_pushvalue(L, lua_upvalueindex(CALL_PROCESS));
@@ -75,7 +80,7 @@ static int resumed(lua_State *L, int status, lua_KContext ctx)
 
     (void)status;
     t->reply = NULL;
-    return call_results(L, reply);
+    return reply != NULL ? call_results(L, reply) : stream_push(L, t);
 }
 
 static void answered(struct call *c, const struct reply *reply)
@@ -226,6 +231,7 @@ int call_begin(lua_State *L, struct task *t, struct peer *peer, const char *serv
         return code;
     }
     t->call.done = answered;
+    t->call.item = stream_began;
     return request_end(peer, &d, &t->call, task_sees_to(t, now_ms, left_ms) ? 0 : left_ms, why);
 }
 

@@ -29,7 +29,8 @@ void call_check_self(lua_State *L);
 int call_send(lua_State *L, struct peer *peer, const char *service);
 
 /* Its two halves, for a closure that does more in between. call_begin: the answer will resume the
- * task, with t->reply. call_results: pushes the results, which may end the call with an error. */
+ * task, with t->reply, or without one for `return stream_push(L, t)` (stream.h). call_results:
+ * pushes the results, which may end the call with an error. */
 struct task;
 int call_begin(lua_State *L, struct task *t, struct peer *peer, const char *service,
                uint32_t timeout_ms, struct failure *why);

@@ -120,6 +120,7 @@ static int open_core(lua_State *L)
     core_add_series(L);
     core_add_store(L);
     core_add_trace(L);
+    core_add_stream(L);
     return 1;
 }
 

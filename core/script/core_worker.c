@@ -8,6 +8,7 @@
 #include "script/call.h"
 #include "script/core.h"
 #include "script/guest.h"
+#include "script/pump.h"
 #include "script/value.h"
 
 /* Takes the field into the registry, in the place of what was there. */
@@ -163,6 +164,7 @@ void core_add_worker(lua_State *L)
         {"worker_failed", worker_failed_lua},
         {"worker_hooks_done", worker_hooks_done_lua},
         {"service_method", service_method},
+        {"stream_items", core_stream_items},
         {"is_worker", is_worker},
         {"chdir", core_chdir},
         {"setenv", core_setenv},

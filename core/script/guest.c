@@ -51,6 +51,7 @@ static void request_ended(struct task *t, lua_State *L, int status, int first)
     struct worker *w = worker_of(t);
     bool ok = answer_with(&w->data, t->id, L, status, first);
 
+    pumps_leave(&((struct guest *)t->owner)->pumps, t);
     status_call_ended(w->status, t->number, t->method, t->started_ns, now_ns(), !ok);
     status_store(w->status->lua_heap_len, (uint64_t)lua_gc(L, LUA_GCCOUNT) * 1024);
     worker_call_ended(w);
@@ -117,6 +118,9 @@ static void start_request(struct guest *g, const struct message *m, uint32_t met
     t->ended = request_ended;
     t->owner = g;
     t->id = m->id;
+    if (!pumps_enter(&g->pumps, t)) {
+        script_fail(g->L, "titan: out of memory");
+    }
     t->method = method;
     t->started_ns = now_ns();
     t->number = status_call_started(g->worker.status, method, t->started_ns);
@@ -182,6 +186,10 @@ static int take_request(lua_State *L)
     uint32_t method = m->method.at ? find_by_name(g, m->method) : m->method_id;
     lua_Unsigned count;
 
+    if (pumps_find(&g->pumps, m->id) != NULL) {
+        peer_blame(&g->worker.data, "a request with the number of one that is under way");
+        return 0;
+    }
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->methods);
     count = lua_rawlen(L, -1);
     lua_pop(L, 1);
@@ -212,16 +220,23 @@ static void on_request(void *ctx, const struct message *m)
 static void on_cancel(void *ctx, uint32_t id)
 {
     struct guest *g = ctx;
+    struct task *t = pumps_find(&g->pumps, id);
 
-    for (struct list *l = g->runtime->tasks.next; l != &g->runtime->tasks; l = l->next) {
-        struct task *t = list_entry(l, struct task, link);
-
-        if (t->ended == request_ended && t->id == id) {
-            lua_rawgeti(g->L, LUA_REGISTRYINDEX, g->cancelled);
-            (void)task_interrupt(t, g->L); /* not waiting: its answer is on the way already */
-            return;
+    if (t != NULL) {
+        t->cancelled = true;
+        lua_rawgeti(g->L, LUA_REGISTRYINDEX, g->cancelled);
+        /* Not waiting: its answer is on the way already. A stream is closed before what its caller
+         * asks next. */
+        if (task_interrupt(t, g->L) && t->streams) {
+            list_remove(&t->ready);
+            task_resume(t);
         }
     }
+}
+
+static void on_credit(void *ctx, uint32_t id, uint32_t bytes)
+{
+    pumps_credit(ctx, id, bytes);
 }
 
 /* ---- the Lua part ---- */
@@ -289,8 +304,8 @@ static void on_shutdown(void *ctx)
 
 /* ---- life ---- */
 
-static const struct worker_guest worker_guest = {on_limber,  on_start,  on_proceed,
-                                                 on_request, on_cancel, on_shutdown};
+static const struct worker_guest worker_guest = {on_limber, on_start,  on_proceed, on_request,
+                                                 on_cancel, on_credit, on_shutdown};
 
 static void worker_uncaught(struct runtime *rt)
 {
@@ -308,10 +323,12 @@ static int run_worker(void *ctx, const struct worker_fds *fds)
     }
     ids_forget(&g->runtime->ids);
     g->is_worker = true;
+    pumps_open(&g->pumps);
     g->runtime->owner = g;
     g->runtime->uncaught = worker_uncaught;
     code = worker_run(&g->worker, g->runtime->uv, fds, &worker_guest, g);
     tasks_close(g->runtime);
+    pumps_close(&g->pumps);
     g->runtime->status = NULL;
     worker_close(&g->worker);
     return code;

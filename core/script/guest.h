@@ -6,6 +6,7 @@
 #ifndef TITAN_SCRIPT_GUEST_H
 #define TITAN_SCRIPT_GUEST_H
 
+#include "script/pump.h"
 #include "script/runtime.h"
 #include "script/state.h"
 #include "worker/worker.h"
@@ -15,6 +16,7 @@ struct guest {
     struct state_memory *memory;
     struct runtime *runtime;
     struct worker worker;
+    struct pumps pumps;
     bool is_worker;
     int methods;   /* registry: list of functions, by method id + 1 */
     int by_name;   /* registry: name -> method id of the public ones */

@@ -8,6 +8,7 @@
 
 #include "script/call.h"
 #include "script/core_pool.h"
+#include "script/stream.h"
 #include "script/task.h"
 
 /* The further upvalues of a method. */
@@ -114,6 +115,9 @@ static int answer_came(lua_State *L, int status, lua_KContext ctx)
 
     (void)status;
     t->reply = NULL;
+    if (reply == NULL) {
+        return stream_push(L, t);
+    }
     if (reply->code == TITAN_E_WORKER_LOST && is_idempotent(L)) {
         struct failure why = *reply->failure;
 

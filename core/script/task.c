@@ -19,6 +19,7 @@ static void free_task(struct task *t, lua_State *L)
     luaL_unref(L, LUA_REGISTRYINDEX, t->anchor);
     list_remove(&t->link);
     list_remove(&t->ready);
+    list_remove(&t->at);
     free(t);
 }
 
@@ -54,6 +55,7 @@ struct task *task_new(struct runtime *rt, lua_State *L)
     list_init(&t->link);
     list_init(&t->ready);
     list_init(&t->asked.link);
+    list_init(&t->at);
     t->anchor = LUA_NOREF;
     list_push(&rt->tasks, &t->link);
     t->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -186,6 +188,7 @@ static void stop_waiting(struct task *t)
     kv_forget(&t->stored);
     timer_disarm(runtime_reactor(t->runtime), &t->timer);
     list_remove(&t->ready);
+    list_remove(&t->at);
     t->interrupted = false;
     t->state = TASK_FOREIGN;
 }
@@ -249,6 +252,7 @@ bool task_interrupt(struct task *t, lua_State *L)
     call_forget(&t->call);
     pool_call_forget(&t->pooled);
     kv_forget(&t->stored);
+    list_remove(&t->at);
     lua_xmove(L, t->co, 1);
     t->interrupted = true;
     if (t->state != TASK_READY) {
@@ -319,6 +323,7 @@ static void discard(struct task *t)
     pool_call_forget(&t->pooled);
     kv_forget(&t->stored);
     timer_disarm(&rt->reactor, &t->timer);
+    list_remove(&t->at);
     if (t->state != TASK_IDLE) {
         lua_resetthread(t->co);
     }

@@ -35,6 +35,7 @@ struct task {
     int anchor;       /* keeps the coroutine; the registry also leads from its address here */
     struct list link; /* in runtime->tasks or runtime->idle */
     struct list ready;
+    struct list at; /* its place among those that wait for the same thing, if there are such */
     enum task_state state;
     struct call call;              /* the answer it waits for, if any */
     struct pool_call pooled;       /* its place in a pool, if it calls through one */
@@ -57,6 +58,14 @@ struct task {
     uint64_t number;
     uint64_t started_ns;
     uint32_t id, method;
+    struct map_node by_id; /* among the requests (pump.h) */
+    bool cancelled;        /* its caller no longer waits */
+    /* When it answers with a stream (pump.c): */
+    bool streams;        /* it has begun */
+    bool starved;        /* it waits for credit */
+    int64_t credit;      /* what may be sent, in bytes */
+    uint32_t turn_items; /* what it may still send in this turn */
+    uint64_t turn_tick;  /* when that began */
 };
 
 void tasks_open(struct runtime *rt);

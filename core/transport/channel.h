@@ -43,6 +43,9 @@ struct channel {
      * reads cannot fill our memory. 0: always read. Only one side of a channel may set it, or both
      * could wait for each other. */
     size_t read_pause_len;
+    /* Set by who writes much: flushed, once, as soon as less than room_len waits to be sent. */
+    struct flusher *when_room;
+    size_t room_len;
 };
 
 /* Bytes were appended to c->out. */

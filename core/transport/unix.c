@@ -53,6 +53,10 @@ static void send_waiting(struct unix_channel *u)
     if (u->broken) {
         buf_free(out);
     }
+    if (u->base.when_room != NULL && buf_len(out) < u->base.room_len) {
+        reactor_flush_later(u->base.reactor, u->base.when_room);
+        u->base.when_room = NULL;
+    }
     update_interest(u);
 }
 

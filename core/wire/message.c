@@ -180,6 +180,42 @@ static const char *read_cancel(struct mp_reader *r, unsigned nesting, uint32_t f
     return fields == 2 ? read_id(r, &m->id) : "a cancel that has not two fields";
 }
 
+static const char *read_item(struct mp_reader *r, unsigned nesting, uint32_t fields,
+                             struct message *m)
+{
+    const char *wrong;
+
+    if (fields != 3) {
+        return "an item that has not three fields";
+    }
+    wrong = read_id(r, &m->id);
+    return wrong ? wrong : read_span(r, nesting, true, &m->payload);
+}
+
+static const char *read_credit(struct mp_reader *r, unsigned nesting, uint32_t fields,
+                               struct message *m)
+{
+    struct mp_token t;
+    const char *wrong;
+
+    (void)nesting;
+    if (fields != 3) {
+        return "a credit that has not three fields";
+    }
+    wrong = read_id(r, &m->id);
+    if (!wrong) {
+        wrong = mp_next(r, &t);
+    }
+    if (wrong) {
+        return wrong;
+    }
+    if (t.type != MP_INT || t.i < 1 || t.i > STREAM_WINDOW) {
+        return "a credit that is not a number of bytes of a stream's window";
+    }
+    m->credit = (uint32_t)t.i;
+    return NULL;
+}
+
 int message_parse(struct span body, const struct wire_limits *limits, struct message *m,
                   struct failure *why)
 {
@@ -189,6 +225,8 @@ int message_parse(struct span body, const struct wire_limits *limits, struct mes
         [MESSAGE_RESPONSE] = read_response,
         [MESSAGE_NOTIFICATION] = read_notification,
         [MESSAGE_CANCEL] = read_cancel,
+        [MESSAGE_ITEM] = read_item,
+        [MESSAGE_CREDIT] = read_credit,
     };
     struct mp_reader r = {body.at, body.at + body.len};
     struct mp_token array;
@@ -284,4 +322,25 @@ bool message_write_notification(struct buf *b, const char *method)
 bool message_write_cancel(struct buf *b, uint32_t id)
 {
     return mp_write_byte(b, 0x92) && mp_write_byte(b, MESSAGE_CANCEL) && mp_write_int(b, id);
+}
+
+bool message_write_item(struct buf *b, uint32_t id)
+{
+    uint8_t *from = buf_room(b, 2 + MP_HEAD_MAX);
+    uint8_t *at = from;
+
+    if (from == NULL) {
+        return false;
+    }
+    *at++ = 0x93;
+    *at++ = MESSAGE_ITEM;
+    at = mp_put_uint(at, id);
+    buf_wrote(b, (size_t)(at - from));
+    return true;
+}
+
+bool message_write_credit(struct buf *b, uint32_t id, uint32_t bytes)
+{
+    return mp_write_byte(b, 0x93) && mp_write_byte(b, MESSAGE_CREDIT) && mp_write_int(b, id) &&
+           mp_write_int(b, bytes);
 }

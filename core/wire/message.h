@@ -11,9 +11,16 @@
  *     response      [1, id, error, results]           results: an array, one element a value
  *     notification  [2, method, params]
  *     cancel        [3, id]                           the caller no longer waits for request id
+ *     item          [4, id, values]                   of the stream that answers request id
+ *     credit        [5, id, bytes]                    so many bytes of items more may be sent
  *
- * [4, ...] and [5, ...] are kept for stream items and stream credit. Payloads (params, results,
- * error, header) stay bytes here; script/ turns them into values.
+ * A stream begins with an item without values, [4, id, []]; the response ends it, and its results
+ * mean nothing. Who answers may send items as long as its credit is above zero: STREAM_WINDOW at
+ * first, less the bytes of the `values` of each item (so the last one may overshoot), plus what the
+ * caller gives back as it consumes them. Credit never is above STREAM_WINDOW.
+ *
+ * Payloads (params, results, error, header, values) stay bytes here; script/ turns them into
+ * values.
  */
 /* clang-format on */
 #ifndef TITAN_WIRE_MESSAGE_H
@@ -23,6 +30,9 @@
 #include "base/errors.h"
 
 #define FRAME_HEAD 4
+
+/* Bytes of items that may be under way, or wait at the caller. */
+#define STREAM_WINDOW (4u << 20)
 
 struct wire_limits {
     uint32_t frame;       /* bytes of a frame's body at the most */
@@ -48,14 +58,23 @@ static inline struct span span_of(const char *text)
 
 bool span_is(struct span s, const char *text);
 
-enum message_kind { MESSAGE_REQUEST, MESSAGE_RESPONSE, MESSAGE_NOTIFICATION, MESSAGE_CANCEL };
+enum message_kind {
+    MESSAGE_REQUEST,
+    MESSAGE_RESPONSE,
+    MESSAGE_NOTIFICATION,
+    MESSAGE_CANCEL,
+    MESSAGE_ITEM,
+    MESSAGE_CREDIT
+};
 
 struct message {
     enum message_kind kind;
     uint32_t id;
     uint32_t method_id;  /* when method.at is NULL */
     struct span method;  /* the name, without its MessagePack head */
-    struct span payload; /* params of a request or notification, results of a response */
+    uint32_t credit;     /* bytes, 1 to STREAM_WINDOW */
+    struct span payload; /* params of a request or notification, results of a response, values of an
+                            item */
     struct span error;   /* of a response that is one */
     struct span header;
 };
@@ -85,5 +104,7 @@ bool message_write_error(struct buf *b, uint32_t id); /* the payload is the erro
 bool message_write_error_end(struct buf *b);
 bool message_write_notification(struct buf *b, const char *method);
 bool message_write_cancel(struct buf *b, uint32_t id);
+bool message_write_item(struct buf *b, uint32_t id);
+bool message_write_credit(struct buf *b, uint32_t id, uint32_t bytes);
 
 #endif

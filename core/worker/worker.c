@@ -81,6 +81,13 @@ static void on_cancel(void *ctx, uint32_t id)
     w->guest->cancel(w->ctx, id);
 }
 
+static void on_credit(void *ctx, uint32_t id, uint32_t bytes)
+{
+    struct worker *w = ctx;
+
+    w->guest->credit(w->ctx, id, bytes);
+}
+
 static void on_data_notification(void *ctx, const struct message *m)
 {
     struct worker *w = ctx;
@@ -151,9 +158,9 @@ static void on_lost(void *ctx, int code, const char *why)
 /* ---- life ---- */
 
 static const struct peer_events data_events = {on_request, on_data_notification, on_cancel,
-                                               on_lost};
+                                               on_credit, on_lost};
 static const struct peer_events control_events = {on_control_request, on_control_notification,
-                                                  on_control_cancel, on_lost};
+                                                  on_control_cancel, NULL, on_lost};
 
 static void say_hello(struct worker *w)
 {

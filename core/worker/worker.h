@@ -32,6 +32,7 @@ struct worker_guest {
     void (*proceed)(void *ctx, struct span payload);
     void (*request)(void *ctx, const struct message *m);
     void (*cancel)(void *ctx, uint32_t id);
+    void (*credit)(void *ctx, uint32_t id, uint32_t bytes); /* to go on with a stream */
     void (*shutdown)(void *ctx); /* then worker_hooks_done, now or later */
 };
 

@@ -46,6 +46,14 @@ static void write_again(struct buf *b, const struct message *m)
     case MESSAGE_CANCEL:
         must(message_write_cancel(b, m->id));
         break;
+    case MESSAGE_ITEM:
+        must(message_write_item(b, m->id));
+        append(b, m->payload);
+        break;
+    case MESSAGE_CREDIT:
+        must(m->credit > 0 && m->credit <= STREAM_WINDOW);
+        must(message_write_credit(b, m->id, m->credit));
+        break;
     }
 }
 
@@ -61,6 +69,7 @@ static void must_come_back(const struct message *m)
 
         must(message_parse(body, &limits, &again, &why) == TITAN_OK);
         must(again.kind == m->kind && again.id == m->id && again.method_id == m->method_id);
+        must(again.credit == m->credit);
         must(is_same(again.method, m->method) && is_same(again.payload, m->payload));
         must(is_same(again.error, m->error) && is_same(again.header, m->header));
     }

@@ -1,6 +1,7 @@
 /*
  * Any bytes, in any pieces, said to a peer that has calls under way and takes requests: every call
- * ends exactly once, the end is told once, and nothing is heard after it.
+ * ends exactly once, the end is told once, and nothing is heard after it. Of a stream the beginning
+ * is heard first and nothing after its end, and a call may move when it begins.
  *
  * The input is a script: an opcode (see enum step) in the low bits of a byte, a number in the rest.
  */
@@ -27,8 +28,10 @@ enum step {
 
 struct caller {
     struct call call;
+    struct call moved; /* where it lives once it streams, if its number is odd */
     struct owner *owner;
     int begun, done, forgotten;
+    bool streams;
 };
 
 struct owner {
@@ -53,13 +56,17 @@ static void close_peer(struct owner *o)
 
 static void begin_call(struct owner *o);
 
-static void on_done(struct call *call, const struct reply *reply)
+static struct call *call_of(struct caller *c)
 {
-    struct caller *c = (struct caller *)call; /* its first member */
+    return c->moved.peer != NULL ? &c->moved : &c->call;
+}
+
+static void ended(struct caller *c, const struct reply *reply)
+{
     struct owner *o = c->owner;
 
     c->done++;
-    must(c->done == 1 && !c->forgotten && call->peer == NULL);
+    must(c->done == 1 && !c->forgotten && c->call.peer == NULL && c->moved.peer == NULL);
     must((reply->code == TITAN_OK || reply->code == TITAN_E_REMOTE_ERROR) ==
          (reply->failure == NULL));
     if (o->blame_on_done && reply->peer != NULL) {
@@ -71,6 +78,57 @@ static void on_done(struct call *call, const struct reply *reply)
     }
     if (o->call_on_done) {
         begin_call(o);
+    }
+}
+
+static void on_done(struct call *call, const struct reply *reply)
+{
+    ended(list_entry(call, struct caller, call), reply);
+}
+
+static void on_moved_done(struct call *call, const struct reply *reply)
+{
+    ended(list_entry(call, struct caller, moved), reply);
+}
+
+static void item_came(struct caller *c, struct call *call, struct span values)
+{
+    struct owner *o = c->owner;
+
+    must(!o->ended && c->begun && !c->done && !c->forgotten && c->streams);
+    must(values.at != NULL && values.len > 0 && call->credit < STREAM_WINDOW);
+    must(call_give_credit(call, (uint32_t)(STREAM_WINDOW - call->credit)));
+    must(!call_give_credit(call, 1));
+    if (values.at[values.len - 1] == 0x01) {
+        c->forgotten = 1;
+        call_forget(call);
+    } else if (values.at[values.len - 1] == 0x02) {
+        peer_blame(&o->peer, "an item of this");
+    } else if (values.at[values.len - 1] == 0x03) {
+        close_peer(o);
+    }
+}
+
+static void on_moved_item(struct call *call, struct span values)
+{
+    item_came(list_entry(call, struct caller, moved), call, values);
+}
+
+static void on_item(struct call *call, struct span values)
+{
+    struct caller *c = list_entry(call, struct caller, call);
+
+    if (c->streams) {
+        item_came(c, call, values);
+        return;
+    }
+    must(values.len == 1 && *values.at == 0x90 && call->credit == STREAM_WINDOW);
+    c->streams = true;
+    if (call->id % 2 == 1) {
+        c->moved.done = on_moved_done;
+        c->moved.item = on_moved_item;
+        call_move(call, &c->moved);
+        must(call->peer == NULL && c->moved.peer == &c->owner->peer);
     }
 }
 
@@ -91,6 +149,7 @@ static void begin_call(struct owner *o)
     must(buf_append(peer_out(&o->peer), "\x90", 1));
     c->owner = o;
     c->call.done = on_done;
+    c->call.item = o->begun % 3 == 2 ? NULL : on_item;
     c->begun = 1;
     o->begun++;
     must(request_end(&o->peer, &d, &c->call, 0, &why) == TITAN_OK);
@@ -128,6 +187,16 @@ static void on_cancel(void *ctx, uint32_t id)
     }
 }
 
+static void on_credit(void *ctx, uint32_t id, uint32_t bytes)
+{
+    struct owner *o = ctx;
+
+    must(!o->ended && bytes > 0 && bytes <= STREAM_WINDOW);
+    if (id == 1) {
+        peer_blame(&o->peer, "a credit for this");
+    }
+}
+
 static void on_lost(void *ctx, int code, const char *why)
 {
     struct owner *o = ctx;
@@ -141,7 +210,8 @@ static void on_lost(void *ctx, int code, const char *why)
     }
 }
 
-static const struct peer_events events = {on_request, on_notification, on_cancel, on_lost};
+static const struct peer_events events = {on_request, on_notification, on_cancel, on_credit,
+                                          on_lost};
 
 /* ---- the script ---- */
 
@@ -215,11 +285,11 @@ static void take_step(struct reactor *r, struct owner *o, struct script *s)
         begin_call(o);
         break;
     case STEP_CANCEL:
-        call_cancel(&c->call, &cancelled);
+        call_cancel(call_of(c), &cancelled);
         break;
     case STEP_FORGET:
-        c->forgotten = c->forgotten || c->call.peer != NULL;
-        call_forget(&c->call);
+        c->forgotten = c->forgotten || call_of(c)->peer != NULL;
+        call_forget(call_of(c));
         break;
     case STEP_TURN:
         take_turn(r, o);

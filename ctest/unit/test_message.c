@@ -136,6 +136,28 @@ static void a_cancel_comes_back(void **state)
     buf_free(&b);
 }
 
+static void an_item_and_its_credit_come_back(void **state)
+{
+    struct buf item = {0};
+    struct buf credit = {0};
+    struct message m;
+
+    (void)state;
+    assert_true(message_write_item(&item, 0x12345));
+    assert_true(buf_append(&item, "\x92\x07\xc0", 3));
+    assert_int_equal(message_parse(body_of(&item), &limits, &m, NULL), TITAN_OK);
+    assert_int_equal(m.kind, MESSAGE_ITEM);
+    assert_int_equal(m.id, 0x12345);
+    assert_span(m.payload, "\x92\x07\xc0", 3);
+    assert_true(message_write_credit(&credit, 0x12345, STREAM_WINDOW));
+    assert_int_equal(message_parse(body_of(&credit), &limits, &m, NULL), TITAN_OK);
+    assert_int_equal(m.kind, MESSAGE_CREDIT);
+    assert_int_equal(m.id, 0x12345);
+    assert_int_equal(m.credit, STREAM_WINDOW);
+    buf_free(&item);
+    buf_free(&credit);
+}
+
 /* ---- what is malformed ---- */
 
 static void what_is_no_array_is_malformed(void **state)
@@ -150,7 +172,7 @@ static void what_is_no_array_is_malformed(void **state)
 static void unknown_kinds_are_malformed(void **state)
 {
     (void)state;
-    assert_malformed("\x92\x04\x01", 3, "a message of an unknown kind");
+    assert_malformed("\x92\x06\x01", 3, "a message of an unknown kind");
     assert_malformed("\x92\xff\x01", 3, "a message of an unknown kind");
     assert_malformed("\x92\xc2\x01", 3, "a message of an unknown kind");
     assert_malformed("\x92\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11,
@@ -159,6 +181,8 @@ static void unknown_kinds_are_malformed(void **state)
 
 static void wrong_numbers_of_fields_are_malformed(void **state)
 {
+    const char *not_bytes = "a credit that is not a number of bytes of a stream's window";
+
     (void)state;
     assert_malformed("\x93\x00\x01\x02", 4, "a request that has neither four nor five fields");
     assert_malformed("\x96\x00\x01\x02\x90\x80\x80", 7,
@@ -169,6 +193,15 @@ static void wrong_numbers_of_fields_are_malformed(void **state)
     assert_malformed("\x94\x02\xa1m\x90\x90", 6, "a notification that has not three fields");
     assert_malformed("\x91\x03", 2, "a cancel that has not two fields");
     assert_malformed("\x93\x03\x01\x01", 4, "a cancel that has not two fields");
+    assert_malformed("\x92\x04\x01", 3, "an item that has not three fields");
+    assert_malformed("\x94\x04\x01\x90\x90", 5, "an item that has not three fields");
+    assert_malformed("\x93\x04\x01", 3, "truncated value");
+    assert_malformed("\x92\x05\x01", 3, "a credit that has not three fields");
+    assert_malformed("\x93\x05\x01\x00", 4, not_bytes);
+    assert_malformed("\x93\x05\x01\xff", 4, not_bytes);
+    assert_malformed("\x93\x05\x01\xc0", 4, not_bytes);
+    assert_malformed("\x93\x05\x01\xce\x00\x40\x00\x01", 8, not_bytes);
+    assert_malformed("\x93\x05\x01\x01\x01", 5, "bytes after the end of the message");
 }
 
 static void ids_that_are_no_32_bit_numbers_are_malformed(void **state)
@@ -327,6 +360,7 @@ int main(void)
         cmocka_unit_test(an_error_comes_back),
         cmocka_unit_test(a_notification_comes_back),
         cmocka_unit_test(a_cancel_comes_back),
+        cmocka_unit_test(an_item_and_its_credit_come_back),
         cmocka_unit_test(what_is_no_array_is_malformed),
         cmocka_unit_test(unknown_kinds_are_malformed),
         cmocka_unit_test(wrong_numbers_of_fields_are_malformed),

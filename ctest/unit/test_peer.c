@@ -103,6 +103,13 @@ static void on_cancel(void *ctx, uint32_t id)
     }
 }
 
+static void on_credit(void *ctx, uint32_t id, uint32_t bytes)
+{
+    (void)ctx;
+    (void)id;
+    (void)bytes;
+}
+
 static void on_lost(void *ctx, int code, const char *why)
 {
     struct side *s = ctx;
@@ -115,7 +122,8 @@ static void on_lost(void *ctx, int code, const char *why)
     }
 }
 
-static const struct peer_events events = {on_request, on_notification, on_cancel, on_lost};
+static const struct peer_events events = {on_request, on_notification, on_cancel, on_credit,
+                                          on_lost};
 
 /* ---- calling ---- */
 

@@ -26,6 +26,7 @@
 ---@field process string the name of the process
 ---@field scope string the name of the service, which is that of the pool if it is in one: what is
 --- kept in a shared store is shared by the processes of the same scope
+---@field stream boolean whether it returns an iterator
 
 local all = {}
 
@@ -37,7 +38,7 @@ local facts <const> = { "public", "on_shutdown", "child", "health_check", "descr
 local outer <const> = { "trace", "metric" }
 local inner <const> = {
   "validate", "fallback", "cache", "idempotent", "rate_limit", "retry", "circuit_breaker", "bulkhead",
-  "timeout",
+  "timeout", "stream",
 }
 
 ---@param names string[]
@@ -69,7 +70,6 @@ end
 all.pending = {
   stage = "workflows",
   compensate = "workflows",
-  stream = "streams",
 }
 
 return all

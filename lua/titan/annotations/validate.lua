@@ -78,6 +78,24 @@ local function verifier(of, noun, value, place)
   end)
 end
 
+-- Of a stream the items are the results. Its end is none.
+---@param inner titan.MethodFn
+---@param verified fun(...): ...
+---@return titan.MethodFn
+local function each_item(inner, verified)
+  local function item(first, ...)
+    if first ~= nil then
+      return verified(first, ...)
+    end
+  end
+  return function(...)
+    local next_item, state, control, closing = inner(...)
+    return function(at, before)
+      return item(next_item(at, before))
+    end, state, control, closing
+  end
+end
+
 ---@type titan.Annotation
 return {
   schema = {
@@ -108,6 +126,9 @@ return {
     local function verified(...)
       verify(...)
       return ...
+    end
+    if place.stream then
+      return each_item(inner, verified)
     end
     return function(...)
       return verified(inner(...))

@@ -26,6 +26,9 @@ function composed.of(method, place)
     end
   end
   local entry = inside
+  if method.stream then
+    inside = method.fn -- without a caller to send items to: what was declared
+  end
   for i = 1, #layers do
     entry = wrapped(layers[i], "wrap_entry", entry, place)
   end
@@ -41,8 +44,10 @@ end
 function composed.all(class, process, scope)
   local inside, entries = {}, {}
   for _, name in ipairs(class.method_names) do
-    inside[name], entries[name] = composed.of(class.methods[name], {
+    local method = class.methods[name]
+    inside[name], entries[name] = composed.of(method, {
       class = class.name or process, method = name, process = process, scope = scope,
+      stream = method.stream == true,
     })
   end
   return inside, entries

@@ -14,6 +14,7 @@ local methods = {}
 ---@field health_check? boolean
 ---@field description? string
 ---@field idempotent? boolean|titan.IdempotentOptions
+---@field stream? boolean whether it returns an iterator
 ---@field child? table of a supervisor's method
 ---@field layers? { name: string, annotation: titan.Annotation, value: any }[] what wraps it, the
 --- outermost first
