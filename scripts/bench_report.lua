@@ -72,16 +72,16 @@ local ROWS <const> = {
     bar = { most = 2000 } },
   { name = "  by a table of 4 fields", unit = "ns", titan = "annotation.cache_table.call_ns",
     bar = { most = 2000 } },
-  { name = "idempotent over bare, key given", unit = "us", titan = "idempotent.given.p50_us",
-    base = "idempotent.bare.p50_us", bar = at_most(1.3) },
-  { name = "  what of it with{} costs", unit = "us", titan = "idempotent.with.p50_us",
-    base = "idempotent.bare.p50_us" },
-  { name = "  key of the arguments", unit = "us", titan = "idempotent.digest.p50_us",
-    base = "idempotent.bare.p50_us", bar = at_most(1.3) },
-  { name = "  the worker asks, by key_fn", unit = "us", titan = "idempotent.asked.p50_us",
-    base = "idempotent.bare.p50_us", bar = at_most(2.2) },
-  { name = "  the answer is known", unit = "us", titan = "idempotent.known.p50_us",
-    base = "idempotent.bare.p50_us" },
+  { name = "idempotent over bare, key given", unit = "us", titan = "idempotent.given.us",
+    base = "idempotent.bare.us", bar = at_most(1.3) },
+  { name = "  what of it with{} costs", unit = "us", titan = "idempotent.with.us",
+    base = "idempotent.bare.us" },
+  { name = "  key of the arguments", unit = "us", titan = "idempotent.digest.us",
+    base = "idempotent.bare.us", bar = at_most(1.3) },
+  { name = "  the worker asks, by key_fn", unit = "us", titan = "idempotent.asked.us",
+    base = "idempotent.bare.us", bar = at_most(2.2) },
+  { name = "  the answer is known", unit = "us", titan = "idempotent.known.us",
+    base = "idempotent.bare.us" },
   { name = "new keys/s with sqlite, 128 callers", unit = "/s", titan = "sqlite.digest.per_s",
     base = "sqlite.file.per_s", bar = { least = 20e3 } },
   { name = "  the worker asks, by key_fn", unit = "/s", titan = "sqlite.asked.per_s",
@@ -240,7 +240,7 @@ end
 ---@param rows table[]
 ---@param colour boolean
 local function print_table(rows, colour)
-  local line = "%-35s %10s %10s %6s  %-11s %s"
+  local line = "%-35s %10s %10s %6s  %-13s %s"
   local function put(...)
     print((line:format(...):gsub(" +$", "")))
   end

@@ -25,12 +25,12 @@ local PAYLOAD <const> = 1 << 20
 local THOROUGH <const> = {
   warm_up = 2000, round_trips = 20000, spawns = 500, bursts = 3, kills = 300, echoes = 500,
   seconds = 2, pool_calls = 100000, pool_rounds = 5, blocks = 15, block_calls = 20000,
-  block_round_trips = 500, items = 200000,
+  block_round_trips = 1000, items = 200000,
 }
 local QUICK <const> = {
   warm_up = 500, round_trips = 2000, spawns = 200, bursts = 1, kills = 100, echoes = 100,
-  seconds = 0.5, pool_calls = 30000, pool_rounds = 3, blocks = 5, block_calls = 10000,
-  block_round_trips = 200, items = 50000,
+  seconds = 0.5, pool_calls = 30000, pool_rounds = 3, blocks = 9, block_calls = 10000,
+  block_round_trips = 300, items = 50000,
 }
 
 -- What is found -------------------------------------------------------------------------
