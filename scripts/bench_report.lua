@@ -19,7 +19,8 @@ local function at_least(least)
 end
 
 -- A name such as "spawn.one.p50_us" is a program's or section's, its mode's and its field's.
--- Without a bar a row is for information.
+-- Without a bar a row is for information. Where Titan's figure is beside another one of Titan's,
+-- that is the `base`, in the place of a floor.
 local ROWS <const> = {
   { name = "spawn to first answer, p50", unit = "us", titan = "spawn.one.p50_us",
     floor = "fork.spawn.p50_us", bar = at_most(3) },
@@ -63,15 +64,50 @@ local ROWS <const> = {
   { name = "  2 workers over 1", unit = "x", titan = "parallel.burn.times", bar = { least = 1.6 } },
   { name = "CPU of a manager of 1000 at rest", unit = "%", titan = "idle.manager.cpu_percent",
     bar = { most = 1 } },
+  { name = "automatic metrics, for a call", unit = "ns", titan = "metrics.one.ns",
+    floor = "metrics.clock.ns", bar = { most = 150 } },
+  { name = "  calls of 64 methods in turn", unit = "ns", titan = "metrics.all.ns",
+    floor = "metrics.clock.ns", bar = { most = 150 } },
+  { name = "cache hit inside the worker", unit = "ns", titan = "annotation.cache.call_ns",
+    bar = { most = 2000 } },
+  { name = "  by a table of 4 fields", unit = "ns", titan = "annotation.cache_table.call_ns",
+    bar = { most = 2000 } },
+  { name = "idempotent over bare, key given", unit = "us", titan = "idempotent.given.p50_us",
+    base = "idempotent.bare.p50_us", bar = at_most(1.3) },
+  { name = "  what of it with{} costs", unit = "us", titan = "idempotent.with.p50_us",
+    base = "idempotent.bare.p50_us" },
+  { name = "  key of the arguments", unit = "us", titan = "idempotent.digest.p50_us",
+    base = "idempotent.bare.p50_us", bar = at_most(1.3) },
+  { name = "  the worker asks, by key_fn", unit = "us", titan = "idempotent.asked.p50_us",
+    base = "idempotent.bare.p50_us", bar = at_most(2.2) },
+  { name = "  the answer is known", unit = "us", titan = "idempotent.known.p50_us",
+    base = "idempotent.bare.p50_us" },
+  { name = "new keys/s with sqlite, 128 callers", unit = "/s", titan = "sqlite.digest.per_s",
+    base = "sqlite.file.per_s", bar = { least = 20e3 } },
+  { name = "  the worker asks, by key_fn", unit = "/s", titan = "sqlite.asked.per_s",
+    base = "sqlite.file.per_s" },
+  { name = "stream of small items", unit = "/s", titan = "stream.small.per_s",
+    bar = { least = 300e3 } },
+  { name = "stream of 1 MiB items", unit = "MiB/s", titan = "stream.1mib.mib_per_s",
+    bar = { least = 1024 } },
 }
 
 -- What was measured ---------------------------------------------------------------------
 
----@return { titan: table<string, number[]>, floor: table<string, number[]> } figures by name
+---@class bench.Figures
+---@field titan table<string, number[]> of all rounds, by name
+---@field floor table<string, number[]>
+---@field annotations { name: string, text: string }[] in the order in which they were measured
+
+---@return bench.Figures
 local function read_figures()
-  local figures = { titan = {}, floor = {} }
+  local figures, known = { titan = {}, floor = {}, annotations = {} }, {}
   for line in io.lines() do
     local found = cjson.decode(line)
+    if found.titan == "annotation" and not known[found.mode] then
+      known[found.mode] = true
+      table.insert(figures.annotations, { name = found.mode, text = found.text })
+    end
     local whose = found.titan and "titan" or "floor"
     for field, value in pairs(found) do
       if math.type(value) then
@@ -112,11 +148,13 @@ local function is_met(bar, figure, ratio)
   return value and value <= (bar.most or math.huge) and value >= (bar.least or -math.huge)
 end
 
+---@param figures bench.Figures
 ---@return table[] rows that have been measured, with titan, floor, ratio, met and the rounds
-local function measured_rows()
-  local figures, rows = read_figures(), {}
+local function measured_rows(figures)
+  local rows = {}
   for _, of in ipairs(ROWS) do
-    local titan, floor = figures.titan[of.titan], of.floor and figures.floor[of.floor]
+    local titan = figures.titan[of.titan]
+    local floor = of.floor and figures.floor[of.floor] or of.base and figures.titan[of.base]
     if titan or floor then
       local row = {
         name = of.name, unit = of.unit, bar = of.bar, titan = median(titan), floor = median(floor),
@@ -128,6 +166,18 @@ local function measured_rows()
     end
   end
   return rows
+end
+
+---@param figures bench.Figures
+---@return table[] annotations with what they cost a call over the bare method
+local function measured_annotations(figures)
+  local list = {}
+  for i, annotation in ipairs(figures.annotations) do
+    local rounds = figures.titan["annotation." .. annotation.name .. ".ns"]
+    list[i] = { name = annotation.name, text = annotation.text, ns = median(rounds),
+      ns_rounds = rounds }
+  end
+  return list
 end
 
 -- As text -------------------------------------------------------------------------------
@@ -142,6 +192,7 @@ end
 
 -- The units, from the smallest number up: how many of the one before make one.
 local SCALES <const> = {
+  ns = { { "ns", 1 }, { "us", 1e3 } },
   us = { { "us", 1 }, { "ms", 1e3 } },
   ["/s"] = { { "/s", 1 }, { "k/s", 1e3 }, { "M/s", 1e6 } },
   KiB = { { "KiB", 1 }, { "MiB", 10 * 1024, 1024 } },
@@ -189,7 +240,7 @@ end
 ---@param rows table[]
 ---@param colour boolean
 local function print_table(rows, colour)
-  local line = "%-35s %10s %10s %6s  %-10s %s"
+  local line = "%-35s %10s %10s %6s  %-13s %s"
   local function put(...)
     print((line:format(...):gsub(" +$", "")))
   end
@@ -201,18 +252,30 @@ local function print_table(rows, colour)
   end
 end
 
+---@param annotations table[]
+local function print_annotations(annotations)
+  print(("\n%-46s %10s"):format("an annotation, per call over the bare method", "CPU time"))
+  for _, of in ipairs(annotations) do
+    print(("%-46s %10s"):format(of.text, shown(of.ns, "ns")))
+  end
+end
+
 -- ---------------------------------------------------------------------------------------
 
 local asked = {}
 for _, argument in ipairs(arg) do
   asked[argument] = true
 end
-local rows = measured_rows()
+local figures = read_figures()
+local rows, annotations = measured_rows(figures), measured_annotations(figures)
 if asked["--json"] then
   for _, row in ipairs(rows) do
     row.name = row.name:gsub("^ +", "")
   end
-  print(cjson.encode { rows = rows })
+  print(cjson.encode { rows = rows, annotations = #annotations > 0 and annotations or nil })
 else
   print_table(rows, asked["--colour"] or false)
+  if #annotations > 0 then
+    print_annotations(annotations)
+  end
 end

@@ -1,18 +1,21 @@
 --- Measures one side of Titan and prints what it found, a JSON line a figure, as the floors do.
 --
 -- usage: titan run ctest/bench/bench.lua SECTION
---   SECTION  spawn, roundtrip, throughput, echo, memory, kill, pool, parallel or idle
+--   SECTION  one of this file (spawn, roundtrip, throughput, echo, memory, kill, pool, parallel,
+--            idle), or of sections/ (annotations, idempotent, sqlite, streams)
 --
 -- With BENCH_QUICK in the environment everything is fewer and shorter, and so less exact.
 -- scripts/bench runs it beside the floors of ctest/bench and makes a table of both.
 
-local cjson = require "cjson"
 local core = require "titan.core"
 local luv = require "luv"
+local measuring = require "measuring"
 local tasks = require "titan.tasks"
 local titan = require "titan"
 
 local now_ms = core.monotonic_ms
+local median, report = measuring.median, measuring.report
+local report_latency, sample = measuring.report_latency, measuring.sample
 
 local CLASS <const> = "bench_worker"
 local IN_FLIGHT <const> = 128
@@ -21,64 +24,16 @@ local PAYLOAD <const> = 1 << 20
 -- How much of everything, thoroughly and quickly.
 local THOROUGH <const> = {
   warm_up = 2000, round_trips = 20000, spawns = 500, bursts = 3, kills = 300, echoes = 500,
-  seconds = 2, pool_calls = 100000, pool_rounds = 5,
+  seconds = 2, pool_calls = 100000, pool_rounds = 5, blocks = 15, block_calls = 20000,
+  block_round_trips = 1000, items = 200000,
 }
 local QUICK <const> = {
   warm_up = 500, round_trips = 2000, spawns = 200, bursts = 1, kills = 100, echoes = 100,
-  seconds = 0.5, pool_calls = 30000, pool_rounds = 3,
+  seconds = 0.5, pool_calls = 30000, pool_rounds = 3, blocks = 9, block_calls = 10000,
+  block_round_trips = 300, items = 50000,
 }
 
 -- What is found -------------------------------------------------------------------------
-
----@param section string
----@param mode string
----@param figures table<string, number>
-local function report(section, mode, figures)
-  figures.titan, figures.mode = section, mode
-  print(cjson.encode(figures))
-end
-
----@param samples number[] sorted
----@param percent integer
----@return number
-local function percentile(samples, percent)
-  return samples[1 + (#samples - 1) * percent // 100]
-end
-
----@param samples number[]
----@return number
-local function median(samples)
-  table.sort(samples)
-  return percentile(samples, 50)
-end
-
----@param section string
----@param mode string
----@param samples number[] ms
-local function report_latency(section, mode, samples)
-  table.sort(samples)
-  report(section, mode, {
-    count = #samples, p50_us = percentile(samples, 50) * 1000,
-    p99_us = percentile(samples, 99) * 1000,
-  })
-end
-
---- Calls `fn` as often as is said, after a warm-up whose times do not count.
----@param warm_up integer
----@param count integer
----@param fn fun(): number? ms it took, when it measures that itself
----@return number[] ms
-local function sample(warm_up, count, fn)
-  local samples = {}
-  for i = 1 - warm_up, count do
-    local start = now_ms()
-    local took = fn() or now_ms() - start
-    if i >= 1 then
-      samples[i] = took
-    end
-  end
-  return samples
-end
 
 --- Proportional share of memory.
 ---@param pid integer|"self"
@@ -335,7 +290,16 @@ end
 
 -- ---------------------------------------------------------------------------------------
 
-local section = sections[...] or error("usage: titan run bench.lua SECTION", 0)
-local manager = titan.manager { logs = { format = "none" } }
-section(manager, os.getenv "BENCH_QUICK" and QUICK or THOROUGH)
+-- Those that are files of their own: `run` as the functions above, `config` of the manager.
+local FILES <const> = { annotations = true, idempotent = true, sqlite = true, streams = true }
+
+local name = ...
+local section = FILES[name] and require("sections." .. name) or { run = sections[name] }
+if not section.run then
+  error("usage: titan run bench.lua SECTION", 0)
+end
+local config = section.config and section.config() or {}
+config.logs = { format = "none" }
+local manager = titan.manager(config)
+section.run(manager, os.getenv "BENCH_QUICK" and QUICK or THOROUGH)
 manager:stop_all(0)

@@ -180,6 +180,19 @@ local function check_pooled(backend, checked)
   end
 end
 
+-- Whether an idempotency key, and a good one, is all that is given: such a proxy is made for one
+-- call, and so what making it costs is a part of the call.
+---@param options any
+---@return boolean
+local function is_key_alone(options)
+  if type(options) ~= "table" then
+    return false
+  end
+  local name, key = next(options)
+  return name == "idempotency_key" and type(key) == "string" and #key > 0 and #key <= 256
+    and next(options, name) == nil
+end
+
 --- The proxy that `with` returns.
 ---@param backend titan.Backend
 ---@param options { timeout: number|string|false|nil, priority: integer?, key: string|number|nil,
@@ -188,7 +201,7 @@ end
 ---@param how titan.CallOptions likewise
 ---@return table
 function proxy.with(backend, options, timeout, how)
-  local checked = schema.check(with_schema, options, "with")
+  local checked = is_key_alone(options) and options or schema.check(with_schema, options, "with")
   check_pooled(backend, checked)
   if checked.timeout ~= nil then
     timeout = checked.timeout or 0
