@@ -86,6 +86,14 @@ function titan.race(futures) end
 ---@return any ... what fn returns
 function titan.timeout(duration, fn, ...) end
 
+--- A string that is the same for the same values, whatever the order of a table's keys; of 32 bytes
+--- at most. What a `key_fn` may want. 1 and 1.0 are not the same, nor are nothing and nil.
+---
+--- Raises `validation_failed` for what cannot travel.
+---@param ... any
+---@return string
+function titan.digest(...) end
+
 --- What the running call is part of, as its method may want to know it.
 ---@return titan.Context
 function titan.context() end
