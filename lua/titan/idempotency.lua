@@ -2,7 +2,6 @@
 --- holds the claim itself, so that the worker need not ask. See titan.annotations.idempotent.
 
 local core = require "titan.core"
-local once = require "titan.store.once"
 local store = require "titan.store"
 
 local idempotency = {}
@@ -13,40 +12,43 @@ local idempotency = {}
 ---@field max_entries integer
 ---@field digest boolean whether the key is core.digest of the arguments, if none is given
 
----@param use { keyed: titan.Keyed }
-local function ttl_of(use)
-  return use.keyed.ttl
-end
+-- One call that has, or wants, the claim of its key.
+---@class titan.KeyedCall
+---@field stored table
+---@field key string
+---@field held? boolean
+local Call = {}
 
--- Tells the claims of one manager's calls apart.
-local last_token = 0
-
--- A store of this manager with a claim of one call: what titan.store.once works with.
-local Claimed = {}
-Claimed.__index = Claimed
-
-function Claimed:claim(key)
-  last_token = last_token + 1
-  self.token = last_token
-  return self.stored:claim(key, core.time_left(), Claimed, self.token)
-end
-
-function Claimed:settle(key, value, ttl)
-  self.stored:settle(key, value, ttl, Claimed, self.token)
-end
-
-function Claimed:abandon(key)
-  self.stored:abandon(key, nil, Claimed, self.token)
-end
-
--- The call has a limit of its own, which its waiting counts in.
----@param timeout integer ms
-local function limited(timeout, ...)
-  if timeout == 0 then
-    return once.call(...)
+---@param call titan.KeyedCall
+function Call.__close(call)
+  if call.held then
+    call.stored:abandon(call.key, nil, call)
   end
-  local _limit <close> = core.time_limit(timeout)
-  return once.call(...)
+end
+
+-- The method has returned: its answer is kept before anybody sees it.
+---@param call titan.KeyedCall
+---@param ttl integer ms
+local function kept(call, ttl, ...)
+  call.stored:settle(call.key, core.encode_list("result", ...), ttl, call)
+  call.held = nil
+  return ...
+end
+
+---@param gate titan.Gate
+---@param keyed titan.Keyed
+---@param space string
+---@param key string
+---@param method fun(self: table, ...): ...
+local function once(gate, keyed, space, key, method, self, ...)
+  local stored = gate.stores:store(keyed.store, space, keyed.max_entries)
+  local call <close> = setmetatable({ stored = stored, key = key }, Call)
+  local state, answer = stored:claim(key, core.time_left(), call)
+  if state == "done" then
+    return core.decode_list(answer)
+  end
+  call.held = true
+  return kept(call, keyed.ttl, method(self, ...))
 end
 
 ---@param gate titan.Gate
@@ -59,11 +61,13 @@ end
 local function guarded(gate, name, keyed, given, timeout, method)
   local space = store.space("idempotent", { scope = gate.scope(), method = name })
   return function(self, ...)
-    local claimed = setmetatable({
-      stored = gate.stores:store(keyed.store, space, keyed.max_entries),
-    }, Claimed)
-    local use = { store = claimed, keyed = keyed, ttl_of = ttl_of }
-    return limited(timeout, use, given or core.digest(...), method, self, ...)
+    local key = given or core.digest(...)
+    if timeout == 0 then
+      return once(gate, keyed, space, key, method, self, ...)
+    end
+    -- Waiting for another call, and for a file, counts in the time the call has.
+    local _limit <close> = core.time_limit(timeout)
+    return once(gate, keyed, space, key, method, self, ...)
   end
 end
 

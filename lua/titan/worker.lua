@@ -197,6 +197,23 @@ local function serve(loaded, self, spec, composites)
   return methods, health_checks
 end
 
+-- What stands around a method that is idempotent by key and only looks on: any other annotation
+-- could end a call by itself, and that would not be the method's answer.
+local bystanders <const> = { trace = true, metric = true, validate = true }
+
+---@param method titan.Method
+---@return boolean
+local function is_bare(method)
+  for _, layer in ipairs(method.layers) do
+    if layer.name == "idempotent" then
+      return true
+    elseif not bystanders[layer.name] then
+      return false
+    end
+  end
+  return true
+end
+
 -- The methods that may be called once more when their worker was lost, and of those with a key what
 -- the manager needs to know to hold the claim itself.
 ---@param loaded titan.Class
@@ -205,9 +222,10 @@ end
 local function idempotent(loaded)
   local names, keyed = {}, {}
   for _, name in ipairs(loaded.method_names) do
-    local options = loaded.methods[name].idempotent
+    local method = loaded.methods[name]
+    local options = method.idempotent
     names[#names + 1] = options and name or nil
-    if type(options) == "table" and options.store ~= "memory" then
+    if type(options) == "table" and options.store ~= "memory" and is_bare(method) then
       keyed[name] = {
         store = options.store, ttl = options.ttl, max_entries = options.max_entries,
         digest = not options.key_fn,

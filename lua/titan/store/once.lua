@@ -36,9 +36,9 @@ local function as_kept(use, results)
   if use.in_memory then
     return results
   elseif not use.lenient then
-    return core.encode(results)
+    return core.encode_list("result", table.unpack(results, 1, results.n))
   end
-  local ok, kept = pcall(core.encode, results)
+  local ok, kept = pcall(core.encode_list, "result", table.unpack(results, 1, results.n))
   return ok and kept or nil
 end
 
@@ -65,8 +65,10 @@ end
 ---@param kept any
 ---@return any ...
 function once.results(use, kept)
-  local results = use.in_memory and kept or core.decode(kept)
-  return table.unpack(results, 1, results.n)
+  if use.in_memory then
+    return table.unpack(kept, 1, kept.n)
+  end
+  return core.decode_list(kept)
 end
 
 --- Runs it, waits for it, or finds its results.
