@@ -70,8 +70,9 @@ return {
     -- An annotation of the user's own may call it again, for the same call, when it has raised.
     local running = setmetatable({}, {
       __close = function(_, err)
-        if err ~= nil then
-          core.context().entered = place
+        local context = err ~= nil and core.context()
+        if context then
+          context.entered = place
         end
       end,
     })
@@ -99,7 +100,10 @@ return {
     -- What the method leaves running is not of its call any more.
     local entered = setmetatable({}, {
       __close = function()
-        core.context().entered = nil
+        local context = core.context()
+        if context then
+          context.entered = nil
+        end
       end,
     })
     return function(self, ...)
