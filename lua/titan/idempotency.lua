@@ -11,6 +11,7 @@ local idempotency = {}
 ---@field ttl integer ms
 ---@field max_entries integer
 ---@field digest boolean whether the key is core.digest of the arguments, if none is given
+---@field space? string made when it is first needed
 
 -- One call that has, or wants, the claim of its key.
 ---@class titan.KeyedCall
@@ -59,7 +60,8 @@ end
 ---@param method fun(self: table, ...): ...
 ---@return fun(self: table, ...): ...
 local function guarded(gate, name, keyed, given, timeout, method)
-  local space = store.space("idempotent", { scope = gate.scope(), method = name })
+  local space = keyed.space or store.space("idempotent", { scope = gate.scope(), method = name })
+  keyed.space = space
   return function(self, ...)
     local key = given or core.digest(...)
     if timeout == 0 then
@@ -86,7 +88,7 @@ end
 function idempotency.method(gate, name, timeout, how, make)
   local keyed, given = gate.keyed(name), how.pairs and how.pairs.idempotency_key
   if not keyed or not (given or keyed.digest) then
-    return make(how.header)
+    return make(how.pairs and core.call_header(how.pairs))
   end
   local header = { claimed = true }
   for pair, value in pairs(how.pairs or {}) do

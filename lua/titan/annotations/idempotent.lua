@@ -41,11 +41,6 @@ local fields = {
 ---@type titan.Schema
 local options_schema = { kind = "table", fields = fields }
 
----@param use { options: titan.IdempotentOptions }
-local function ttl_of(use)
-  return use.options.ttl
-end
-
 ---@type titan.Annotation
 return {
   schema = {
@@ -61,7 +56,7 @@ return {
       return inner
     end
     local use = {
-      options = options, ttl_of = ttl_of, in_memory = options.store == "memory",
+      ttl = options.ttl, in_memory = options.store == "memory",
       store = store.open(options.store, {
         space = store.space("idempotent", place), max_entries = options.max_entries,
       }),
