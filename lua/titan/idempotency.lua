@@ -53,16 +53,20 @@ local function once(gate, keyed, space, key, method, self, ...)
 end
 
 ---@param gate titan.Gate
+---@param owner table the proxy
 ---@param name string of the method
 ---@param keyed titan.Keyed
 ---@param given string?
 ---@param timeout integer ms
 ---@param method fun(self: table, ...): ...
 ---@return fun(self: table, ...): ...
-local function guarded(gate, name, keyed, given, timeout, method)
+local function guarded(gate, owner, name, keyed, given, timeout, method)
   local space = keyed.space or store.space("idempotent", { scope = gate.scope(), method = name })
   keyed.space = space
   return function(self, ...)
+    if not rawequal(self, owner) then
+      error(string.format("titan: call the method with a colon: worker:%s(...)", name), 2)
+    end
     local key = given or core.digest(...)
     if timeout == 0 then
       return once(gate, keyed, space, key, method, self, ...)
@@ -80,12 +84,13 @@ end
 
 --- The function of a proxy's method, with the claim around it where the manager can hold it.
 ---@param gate titan.Gate
+---@param owner table the proxy
 ---@param name string of the method
 ---@param timeout integer ms
 ---@param how titan.CallOptions
 ---@param make fun(header: string?): fun(self: table, ...): ... the call itself
 ---@return fun(self: table, ...): ...
-function idempotency.method(gate, name, timeout, how, make)
+function idempotency.method(gate, owner, name, timeout, how, make)
   local keyed, given = gate.keyed(name), how.pairs and how.pairs.idempotency_key
   if not keyed or not (given or keyed.digest) then
     return make(how.pairs and core.call_header(how.pairs))
@@ -94,7 +99,7 @@ function idempotency.method(gate, name, timeout, how, make)
   for pair, value in pairs(how.pairs or {}) do
     header[pair] = value
   end
-  return guarded(gate, name, keyed, given, timeout, make(core.call_header(header)))
+  return guarded(gate, owner, name, keyed, given, timeout, make(core.call_header(header)))
 end
 
 return idempotency

@@ -280,7 +280,7 @@ function proxy.of_process(process, info, own, timeout, gate)
       if not id then
         return proxy.refusal(proxy.no_such_method(info, name)), false
       end
-      return idempotency.method(gate, name, deadline, how, function(header)
+      return idempotency.method(gate, owner, name, deadline, how, function(header)
         return core.process_method(process, owner, name, info.name, deadline, id, header)
       end)
     end,
