@@ -2,6 +2,7 @@
 --- holds the claim itself, so that the worker need not ask. See titan.annotations.idempotent.
 
 local core = require "titan.core"
+local errors = require "titan.errors"
 local store = require "titan.store"
 
 local idempotency = {}
@@ -53,6 +54,14 @@ local function once(gate, keyed, space, key, method, self, ...)
 end
 
 ---@param gate titan.Gate
+---@param name string of the method
+---@param timeout integer ms
+local function too_late(gate, name, timeout)
+  return errors.new("timeout", string.format("no answer within %d ms", timeout),
+    { process = gate.scope(), method = name })
+end
+
+---@param gate titan.Gate
 ---@param owner table the proxy
 ---@param name string of the method
 ---@param keyed titan.Keyed
@@ -63,6 +72,7 @@ end
 local function guarded(gate, owner, name, keyed, given, timeout, method)
   local space = keyed.space or store.space("idempotent", { scope = gate.scope(), method = name })
   keyed.space = space
+  local is_slow = keyed.store == "sqlite" or nil -- to open, too
   return function(self, ...)
     if not rawequal(self, owner) then
       error(string.format("titan: call the method with a colon: worker:%s(...)", name), 2)
@@ -72,7 +82,7 @@ local function guarded(gate, owner, name, keyed, given, timeout, method)
       return once(gate, keyed, space, key, method, self, ...)
     end
     -- Waiting for another call, and for a file, counts in the time the call has.
-    local _limit <close> = core.time_limit(timeout)
+    local _limit <close> = core.time_limit(timeout, is_slow and too_late(gate, name, timeout))
     return once(gate, keyed, space, key, method, self, ...)
   end
 end

@@ -5,13 +5,13 @@ local titan = require "titan"
 -- A line is appended for each time it ran, so that all processes of a test can be counted.
 local function note(self, what)
   local file <close> = assert(io.open(self.notes, "a"))
-  file:write(what, " ", luv.os_getpid(), "\n")
+  file:write(what, " ", math.tointeger(luv.os_getpid()), "\n")
 end
 
 local function run(self, what, ...)
   self.runs = self.runs + 1
   note(self, tostring(what))
-  return self.runs, luv.os_getpid(), what, ...
+  return self.runs, math.tointeger(luv.os_getpid()), what, ...
 end
 
 local function slowly(self, what)
@@ -72,7 +72,7 @@ return titan.process {
         return function(self, ...)
           local n, pid, what = inner(self, ...)
           -- What was sent has been read when the manager answers what is sent after it.
-          titan.service(self.name):pid()
+          titan.service("once"):pid()
           if not io.open(self.notes .. ".died") then
             io.open(self.notes .. ".died", "w"):close()
             luv.kill(luv.os_getpid(), "sigkill")
@@ -119,6 +119,9 @@ return titan.process {
     dies_own = { idempotent = { store = "memory" }, dies },
     -- Runs and is remembered, and dies before its answer has left, the first time.
     dies_after = { idempotent = { key_fn = tostring }, dying = true, run },
+    dies_after_durable = {
+      idempotent = { store = "sqlite", key_fn = tostring }, dying = true, run,
+    },
     deep = { idempotent = {}, nested },
     deep_keyed = { idempotent = { key_fn = tostring }, nested },
     falls_back = {
@@ -165,7 +168,7 @@ return titan.process {
     end,
     repeatable = { idempotent = true, run },
     pid = function()
-      return luv.os_getpid()
+      return math.tointeger(luv.os_getpid())
     end,
   },
 }
