@@ -3,6 +3,8 @@ local once = require "support.once"
 local proc = require "support.proc"
 local titan = require "titan"
 
+proc.forget_leaks()
+
 local function refusal(idempotent)
   return expect.error("invalid_config", titan.process, {
     name = "c", methods = { m = { idempotent = idempotent, function() end } },
@@ -170,6 +172,29 @@ describe("a method that is idempotent by key", function()
       assert.same(first, { pool[method](pool, method) })
       assert.equal(1, notes:runs(method))
     end
+  end))
+
+  it("has the keys of the class as it is after a reload", once.manager(function(notes, pm)
+    local CLASS <const> = [[
+      local runs = 0
+      return require("titan").process { name = "shop", all_methods_public = true, methods = {
+        buy = { idempotent = %s, function()
+          runs = runs + 1
+          return runs
+        end },
+      } }
+    ]]
+    local path = notes.directory .. "/shop.lua"
+    local function write(idempotent)
+      local file <close> = assert(io.open(path, "w"))
+      file:write(CLASS:format(idempotent))
+    end
+    write "{}"
+    local pool = pm:create_pool(path, { size = 1 })
+    assert.same({ 1, 2 }, { pool:buy("a", 1), pool:buy("a", 2) })
+    write "{ key_fn = function(id) return id end }"
+    pool:reload()
+    assert.same({ 1, 1, 2 }, { pool:buy("b", 1), pool:buy("b", 2), pool:buy("c", 1) })
   end))
 
   it("keeps nobody longer than the deadline", once({ size = 2 }, function(pool, notes)
