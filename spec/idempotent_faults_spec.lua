@@ -126,7 +126,7 @@ end)
 
 describe("a pool whose workers are killed every 20 ms", function()
   it("gives one answer for one key", once({ size = 4, max_concurrency = 8 },
-    function(pool, notes)
+    function(pool)
       local METHODS <const> = { "default", "durable", "keyed", "durable_keyed" }
       local answers, over, given, kills = {}, false, 0, 0
       local function note(key, ...)
@@ -157,10 +157,9 @@ describe("a pool whose workers are killed every 20 ms", function()
           end
         end)
       end
-      local victims = {}
       for _ = 1, 70 do
         titan.sleep(20)
-        victims = {}
+        local victims = {}
         for _, worker in ipairs(pool:metrics().workers) do
           victims[#victims + 1] = worker.state == "up" and worker.pid or nil
         end
@@ -177,7 +176,6 @@ describe("a pool whose workers are killed every 20 ms", function()
             " ", 1, 2))
         end
       end
-      assert.truthy(notes)
     end))
 end)
 

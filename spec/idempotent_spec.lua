@@ -52,7 +52,7 @@ describe("a method that is idempotent by key", function()
   end))
 
   it("has the key that the caller gives, else that of key_fn", once({ size = 2 },
-    function(pool, notes)
+    function(pool)
       local function call(key, method, ...)
         local with = pool:with { idempotency_key = key }
         return { with[method](with, ...) }
@@ -216,7 +216,10 @@ describe("a method that is idempotent by key", function()
     for _, method in ipairs { "slow", "slow_keyed", "slow_durable" } do
       local first = pool.async[method](pool.async, method)
       notes:await(method, 1)
-      local others = { pool.async[method](pool.async, method), pool.async[method](pool.async, method) }
+      local others = {}
+      for i = 1, 2 do
+        others[i] = pool.async[method](pool.async, method)
+      end
       first:cancel()
       local pid = notes:await(method, 2)
       notes:say "go"
@@ -285,6 +288,12 @@ describe("a method that is idempotent by key, called by a worker", function()
       assert.equal(2, (pool:default "n"))
       assert.equal(3, notes:runs "n")
     end))
+
+  it("may call itself, as another call", once({ size = 1 }, function(pool, notes)
+    assert.equal(0, pool:with({ idempotency_key = "k" }):descends(2))
+    assert.equal(0, pool:descends(1))
+    assert.same({ 1, 1, 1 }, { notes:runs(2), notes:runs(1), notes:runs(0) })
+  end))
 
   it("is not of the call that left it running", once({ size = 1 }, function(pool, notes)
     expect.error("remote_error", function()

@@ -82,7 +82,7 @@ local function guarded(gate, owner, name, keyed, given, timeout, method)
       return once(gate, keyed, space, key, method, self, ...)
     end
     -- Waiting for another call, and for a file, counts in the time the call has.
-    local _limit <close> = core.time_limit(timeout, is_slow and too_late(gate, name, timeout))
+    local _ <close> = core.time_limit(timeout, is_slow and too_late(gate, name, timeout))
     return once(gate, keyed, space, key, method, self, ...)
   end
 end

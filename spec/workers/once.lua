@@ -38,7 +38,7 @@ local function dies(self, what)
     io.open(self.notes .. ".died", "w"):close()
     luv.kill(luv.os_getpid(), "sigkill")
   end
-  return "answered", luv.os_getpid()
+  return "answered", math.tointeger(luv.os_getpid())
 end
 
 local function nested(self, what, depth)
@@ -136,10 +136,10 @@ return titan.process {
         return "well"
       end,
     },
-    -- Raises the first time, and is called again at once by the annotation.
+    -- Raises every other time, and is called again at once by the annotation.
     persists = { idempotent = {}, again = true, function(self, what)
-      if run(self, what) == 1 then
-        error("the first time", 0)
+      if run(self, what) % 2 == 1 then
+        error("this time", 0)
       end
       return "in the end"
     end },
@@ -147,6 +147,10 @@ return titan.process {
     nests = { idempotent = {}, function(self, what)
       local n = run(self, what)
       return n, (self:default(what)), (self:keyed { id = what })
+    end },
+    descends = { idempotent = {}, function(self, n)
+      run(self, n)
+      return n == 0 and 0 or self:descends(n - 1)
     end },
     leaves = { idempotent = {}, function(self, what)
       run(self, what)

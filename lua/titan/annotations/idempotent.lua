@@ -18,7 +18,6 @@
 local core = require "titan.core"
 local keys = require "titan.store.keys"
 local once = require "titan.store.once"
-local schema = require "titan.schema"
 local store = require "titan.store"
 
 ---@class titan.IdempotentOptions
@@ -76,7 +75,7 @@ return {
       if not context or context.entered ~= place then
         return once.call(use, key_of(...), inner, self, ...)
       end
-      local _running <close> = running
+      local _ <close> = running
       context.entered = nil
       local given = context.idempotency_key
       -- A manager that knows the class as it was before a reload may have taken another key.
@@ -107,7 +106,7 @@ return {
         return outer(self, ...)
       end
       context.entered = place
-      local _entered <close> = entered
+      local _ <close> = entered
       return outer(self, ...)
     end
   end,
