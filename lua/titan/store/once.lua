@@ -12,8 +12,8 @@ local once = {}
 ---@field store table
 ---@field in_memory boolean whether results are kept as they are, not as they travel
 ---@field ttl? integer ms the results are kept for
----@field ttl_of? fun(use: titan.Once, result: any, ...): integer? without it: the same, by the first
---- of the results and the arguments; 0: only for those who wait
+---@field ttl_of? fun(use: titan.Once, result: any, ...): integer? without it: the same, by the
+--- first of the results and the arguments; 0: only for those who wait
 ---@field lenient? boolean whether results that cannot travel are let through, and not kept
 
 -- One call that runs the method for all that have its key.
