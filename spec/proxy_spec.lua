@@ -60,8 +60,8 @@ describe("proxy:with", function()
 
   local mistakes = {
     [{ timout = 5 }] = 'with.timout: unknown key; did you mean "timeout"?',
-    [{ preposterous = 5 }] = "with.preposterous: unknown key; allowed: headers, idempotency_key, key, "
-      .. "priority and timeout",
+    [{ preposterous = 5 }] = "with.preposterous: unknown key; allowed: headers, idempotency_key, "
+      .. "key, priority and timeout",
     [{ timeout = 0 }] = "with.timeout: ",
     [{ timeout = true }] = "with.timeout: ",
     [{ timeout = "soon" }] = "with.timeout: ",

@@ -11,6 +11,7 @@
 #include "script/runtime.h"
 #include "script/value.h"
 #include "titan.h"
+#include "wire/mp_read.h"
 
 /* suggest(word, names) -> the nearest name, or nil */
 static int core_suggest(lua_State *L)
@@ -53,6 +54,37 @@ static int core_decode(lua_State *L)
 
     bytes.at = (const uint8_t *)luaL_checklstring(L, 1, &bytes.len);
     return value_decode(L, bytes, limits.nesting, &why) == TITAN_OK ? 1 : script_raise(L, &why);
+}
+
+/* encode_list(what, ...) -> bytes: all the values, nils and the last ones too, which decode_list
+ * gives back. They may be as deep as any connection lets them be. `what` is what one is called in
+ * errors. */
+static int core_encode_list(lua_State *L)
+{
+    struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    const char *what = luaL_checkstring(L, 1);
+    struct buf b = {0};
+    struct failure why;
+    int code;
+
+    limits.nesting = MP_DEPTH_MAX - 1;
+    code = value_encode_list(L, 2, lua_gettop(L) - 1, what, &limits, &b, &why);
+    if (code == TITAN_OK) {
+        lua_pushlstring(L, (const char *)buf_front(&b), buf_len(&b));
+    }
+    buf_free(&b);
+    return code == TITAN_OK ? 1 : script_raise(L, &why);
+}
+
+static int core_decode_list(lua_State *L)
+{
+    struct failure why;
+    struct span bytes;
+    int count;
+
+    bytes.at = (const uint8_t *)luaL_checklstring(L, 1, &bytes.len);
+    count = value_decode_list(L, bytes, MP_DEPTH_MAX - 1, &why);
+    return count < 0 ? script_raise(L, &why) : count;
 }
 
 /* passed(what, frame_len, nesting, ...) -> the values as they would arrive at another process under
@@ -103,8 +135,10 @@ static int core_realpath(lua_State *L)
 static int open_core(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"suggest", core_suggest}, {"encode", core_encode},     {"decode", core_decode},
-        {"passed", core_passed},   {"realpath", core_realpath}, {NULL, NULL},
+        {"suggest", core_suggest},         {"encode", core_encode},
+        {"decode", core_decode},           {"encode_list", core_encode_list},
+        {"decode_list", core_decode_list}, {"passed", core_passed},
+        {"realpath", core_realpath},       {NULL, NULL},
     };
 
     luaL_newlib(L, functions);

@@ -2,7 +2,7 @@
 --- holds the claim itself, so that the worker need not ask. See titan.annotations.idempotent.
 
 local core = require "titan.core"
-local once = require "titan.store.once"
+local errors = require "titan.errors"
 local store = require "titan.store"
 
 local idempotency = {}
@@ -12,6 +12,24 @@ local idempotency = {}
 ---@field ttl integer ms
 ---@field max_entries integer
 ---@field digest boolean whether the key is core.digest of the arguments, if none is given
+---@field space? string made when it is first needed
+
+-- What stands around a method that is idempotent by key and only looks on: any other annotation
+-- could end a call by itself, and that would not be the method's answer.
+local bystanders <const> = { trace = true, metric = true, validate = true }
+
+---@param method titan.Method
+---@return boolean
+local function is_bare(method)
+  for _, layer in ipairs(method.layers) do
+    if layer.name == "idempotent" then
+      return true
+    elseif not bystanders[layer.name] then
+      return false
+    end
+  end
+  return true
+end
 
 --- The methods that may be called once more when their worker was lost, and of those with a key
 --- what the manager needs to know to hold the claim itself.
@@ -21,9 +39,10 @@ local idempotency = {}
 function idempotency.announced(loaded)
   local names, keyed = {}, {}
   for _, name in ipairs(loaded.method_names) do
-    local options = loaded.methods[name].idempotent
+    local method = loaded.methods[name]
+    local options = method.idempotent
     names[#names + 1] = options and name or nil
-    if type(options) == "table" and options.store ~= "memory" then
+    if type(options) == "table" and options.store ~= "memory" and is_bare(method) then
       keyed[name] = {
         store = options.store, ttl = options.ttl, max_entries = options.max_entries,
         digest = not options.key_fn,
@@ -33,57 +52,76 @@ function idempotency.announced(loaded)
   return names, keyed
 end
 
----@param use { keyed: titan.Keyed }
-local function ttl_of(use)
-  return use.keyed.ttl
-end
+-- One call that has, or wants, the claim of its key.
+---@class titan.KeyedCall
+---@field stored table
+---@field key string
+---@field held? boolean
+local Call = {}
 
--- Tells the claims of one manager's calls apart.
-local last_token = 0
-
--- A store of this manager with a claim of one call: what titan.store.once works with.
-local Claimed = {}
-Claimed.__index = Claimed
-
-function Claimed:claim(key)
-  last_token = last_token + 1
-  self.token = last_token
-  return self.stored:claim(key, core.time_left(), Claimed, self.token)
-end
-
-function Claimed:settle(key, value, ttl)
-  self.stored:settle(key, value, ttl, Claimed, self.token)
-end
-
-function Claimed:abandon(key)
-  self.stored:abandon(key, nil, Claimed, self.token)
-end
-
--- The call has a limit of its own, which its waiting counts in.
----@param timeout integer ms
-local function limited(timeout, ...)
-  if timeout == 0 then
-    return once.call(...)
+---@param call titan.KeyedCall
+function Call.__close(call)
+  if call.held then
+    call.stored:abandon(call.key, nil, call)
   end
-  local _limit <close> = core.time_limit(timeout)
-  return once.call(...)
+end
+
+-- The method has returned: its answer is kept before anybody sees it.
+---@param call titan.KeyedCall
+---@param ttl integer ms
+local function kept(call, ttl, ...)
+  call.stored:settle(call.key, core.encode_list("result", ...), ttl, call)
+  call.held = nil
+  return ...
 end
 
 ---@param gate titan.Gate
+---@param keyed titan.Keyed
+---@param space string
+---@param key string
+---@param method fun(self: table, ...): ...
+local function once(gate, keyed, space, key, method, self, ...)
+  local stored = gate.stores:store(keyed.store, space, keyed.max_entries)
+  local call <close> = setmetatable({ stored = stored, key = key }, Call)
+  local state, answer = stored:claim(key, core.time_left(), call)
+  if state == "done" then
+    return core.decode_list(answer)
+  end
+  call.held = true
+  return kept(call, keyed.ttl, method(self, ...))
+end
+
+---@param gate titan.Gate
+---@param name string of the method
+---@param timeout integer ms
+local function too_late(gate, name, timeout)
+  return errors.new("timeout", string.format("no answer within %d ms", timeout),
+    { process = gate.scope(), method = name })
+end
+
+---@param gate titan.Gate
+---@param owner table the proxy
 ---@param name string of the method
 ---@param keyed titan.Keyed
 ---@param given string?
 ---@param timeout integer ms
 ---@param method fun(self: table, ...): ...
 ---@return fun(self: table, ...): ...
-local function guarded(gate, name, keyed, given, timeout, method)
-  local space = store.space("idempotent", { scope = gate.scope(), method = name })
+local function guarded(gate, owner, name, keyed, given, timeout, method)
+  local space = keyed.space or store.space("idempotent", { scope = gate.scope(), method = name })
+  keyed.space = space
+  local is_slow = keyed.store == "sqlite" or nil -- to open, too
   return function(self, ...)
-    local claimed = setmetatable({
-      stored = gate.stores:store(keyed.store, space, keyed.max_entries),
-    }, Claimed)
-    local use = { store = claimed, keyed = keyed, ttl_of = ttl_of }
-    return limited(timeout, use, given or core.digest(...), method, self, ...)
+    if not rawequal(self, owner) then
+      error(string.format("titan: call the method with a colon: worker:%s(...)", name), 2)
+    end
+    local key = given or core.digest(...)
+    if timeout == 0 then
+      return once(gate, keyed, space, key, method, self, ...)
+    end
+    -- Waiting for another call, and for a file, counts in the time the call has.
+    local _ <close> = core.time_limit(timeout, is_slow and too_late(gate, name, timeout))
+    return once(gate, keyed, space, key, method, self, ...)
   end
 end
 
@@ -94,22 +132,24 @@ end
 
 --- The function of a proxy's method, with the claim around it where the manager can hold it.
 ---@param gate titan.Gate
+---@param owner table the proxy
 ---@param name string of the method
 ---@param timeout integer ms
 ---@param how titan.CallOptions
 ---@param make fun(header: string?, pairs: table?): fun(self: table, ...): ... the call itself, with
 --- this header, which is made of these pairs
 ---@return fun(self: table, ...): ...
-function idempotency.method(gate, name, timeout, how, make)
+function idempotency.method(gate, owner, name, timeout, how, make)
   local keyed, given = gate.keyed(name), how.pairs and how.pairs.idempotency_key
   if not keyed or not (given or keyed.digest) then
-    return make(how.header, how.pairs)
+    return make(how.pairs and core.call_header(how.pairs), how.pairs)
   end
   local header = { claimed = true }
   for pair, value in pairs(how.pairs or {}) do
     header[pair] = value
   end
-  return guarded(gate, name, keyed, given, timeout, make(core.call_header(header), header))
+  return guarded(gate, owner, name, keyed, given, timeout,
+    make(core.call_header(header), header))
 end
 
 return idempotency

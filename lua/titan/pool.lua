@@ -271,7 +271,7 @@ local function backend(self)
       if info.methods and not info.methods[name] then
         return proxy.refusal(proxy.no_such_method(info, name)), false
       end
-      return idempotency.method(gate, name, timeout, how, function(header)
+      return idempotency.method(gate, owner, name, timeout, how, function(header)
         return core.pool_method(self.handle, owner, name, self.name, timeout, header,
           how.priority or 0, how.key, info)
       end), info.methods ~= nil

@@ -24,13 +24,14 @@ local proxy = {}
 ---@field text fun(): string for tostring
 
 ---@class titan.CallOptions
----@field header? string what goes along with each call, as core.call_header makes it
----@field pairs? table of which it was made
+---@field pairs? table what goes along with each call, of which core.call_header makes its header
 ---@field priority? integer of a pool: the highest of the calls that wait goes first
 ---@field key? string|number of a pool: calls with the same go to the same worker, with the
 --- strategies consistent_hash and ip_hash
 
 local POOLS_ONLY <const> = "it is for pools: a single process takes calls in the order they come"
+
+local KEY_MAX <const> = 256 -- bytes
 
 ---@type titan.Schema
 local with_schema = {
@@ -40,7 +41,7 @@ local with_schema = {
     priority = { kind = "integer", min = -1000, max = 1000 },
     key = { kind = "one_of", of = { { kind = "string" }, { kind = "number" } } },
     idempotency_key = {
-      kind = "string", min = 1, max = 256,
+      kind = "string", min = 1, max = KEY_MAX,
       doc = "calls with the same are one, of a method that is idempotent by key",
     },
     headers = {
@@ -180,16 +181,15 @@ local function check_pooled(backend, checked)
   end
 end
 
--- Whether an idempotency key, and a good one, is all that is given: such a proxy is made for one
--- call, and so what making it costs is a part of the call.
+-- Options that hold nothing but a key come with every call of some programs.
 ---@param options any
 ---@return boolean
 local function is_key_alone(options)
-  if type(options) ~= "table" then
+  if type(options) ~= "table" or getmetatable(options) then
     return false
   end
   local name, key = next(options)
-  return name == "idempotency_key" and type(key) == "string" and #key > 0 and #key <= 256
+  return name == "idempotency_key" and type(key) == "string" and #key >= 1 and #key <= KEY_MAX
     and next(options, name) == nil
 end
 
@@ -214,7 +214,7 @@ function proxy.with(backend, options, timeout, how)
   local header = header_pairs(checked, how.pairs)
   if key ~= nil or header then
     return with_options(backend, timeout, {
-      priority = priority, key = key, pairs = header, header = header and core.call_header(header),
+      priority = priority, key = key, pairs = header,
     })
   end
   local known = made[backend] or {}
@@ -284,7 +284,7 @@ function proxy.of_process(process, info, own, timeout, gate)
       if not id then
         return proxy.refusal(proxy.no_such_method(info, name)), false
       end
-      return idempotency.method(gate, name, deadline, how, function(header)
+      return idempotency.method(gate, owner, name, deadline, how, function(header)
         return core.process_method(process, owner, name, info.name, deadline, id, header)
       end)
     end,
@@ -304,7 +304,8 @@ function proxy.of_service(name, timeout)
       return "titan service " .. name
     end,
     method = function(owner, method, deadline, how)
-      return core.service_method(nil, owner, method, name, deadline, how.header)
+      return core.service_method(nil, owner, method, name, deadline,
+        how.pairs and core.call_header(how.pairs))
     end,
   }
 end

@@ -10,7 +10,10 @@
 -- the method has given no answer: it is run again, and that answer is the one remembered.
 --
 -- Where the manager knows the key (it was given, or is the digest) it holds the claim itself
--- (titan.idempotency) and says so with the call; where it does not, the worker asks it.
+-- (titan.idempotency) and says so with the call; where it does not, the worker asks it. The worker
+-- asks also where something stands around it that may end a call in its place: what a fallback
+-- or a cache returns is not an answer of the method, and an annotation of the user's own is run for
+-- every call.
 
 local core = require "titan.core"
 local keys = require "titan.store.keys"
@@ -37,11 +40,6 @@ local fields = {
 ---@type titan.Schema
 local options_schema = { kind = "table", fields = fields }
 
----@param use { options: titan.IdempotentOptions }
-local function ttl_of(use)
-  return use.options.ttl
-end
-
 ---@type titan.Annotation
 return {
   schema = {
@@ -57,22 +55,34 @@ return {
       return inner
     end
     local use = {
-      options = options, ttl_of = ttl_of, in_memory = options.store == "memory",
+      ttl = options.ttl, in_memory = options.store == "memory",
       store = store.open(options.store, {
         space = store.space("idempotent", place), max_entries = options.max_entries,
       }),
     }
     local key_of = keys.of(place, "idempotent.key_fn", options.key_fn)
+    -- An annotation of the user's own may call it again, for the same call, when it has raised.
+    local running = setmetatable({}, {
+      __close = function(_, err)
+        local context = err ~= nil and core.context()
+        if context then
+          context.entered = place
+        end
+      end,
+    })
     return function(self, ...)
       local context = core.context()
       if not context or context.entered ~= place then
         return once.call(use, key_of(...), inner, self, ...)
       end
+      local _ <close> = running
       context.entered = nil
-      if context.claimed then
+      local given = context.idempotency_key
+      -- A manager that knows the class as it was before a reload may have taken another key.
+      if context.claimed and (given or not options.key_fn) then
         return inner(self, ...)
       end
-      return once.call(use, context.idempotency_key or key_of(...), inner, self, ...)
+      return once.call(use, given or key_of(...), inner, self, ...)
     end
   end,
   -- The caller's key and the manager's claim are for the method that was called, not for those that
@@ -81,11 +91,22 @@ return {
     if options == true then
       return outer
     end
+    -- What the method leaves running is not of its call any more.
+    local entered = setmetatable({}, {
+      __close = function()
+        local context = core.context()
+        if context then
+          context.entered = nil
+        end
+      end,
+    })
     return function(self, ...)
       local context = core.context()
-      if context then
-        context.entered = place
+      if not context then
+        return outer(self, ...)
       end
+      context.entered = place
+      local _ <close> = entered
       return outer(self, ...)
     end
   end,

@@ -113,20 +113,33 @@ function Memory:get(key)
   return item.value
 end
 
+---@param self titan.MemoryStore
+---@param key string
+---@param value any
+---@param ttl_ms number?
+---@param has_room boolean for one more
+local function keep(self, key, value, ttl_ms, has_room)
+  local values = self.values
+  local item = values.by_key[key]
+  if item then
+    values:touch(item)
+  else
+    if not has_room then
+      make_room(self)
+    end
+    item = {}
+    values:add(key, item)
+  end
+  item.value = value
+  item.expires = ttl_ms and self.clock() + ttl_ms
+end
+
 --- Keeps a value, for so long or for good. Raises `limit_exceeded`.
 ---@param key string
 ---@param value any not nil
 ---@param ttl_ms? number
 function Memory:put(key, value, ttl_ms)
-  local item = self.values.by_key[key]
-  if not item then
-    make_room(self)
-    item = {}
-    self.values:add(key, item)
-  end
-  item.value = value
-  item.expires = ttl_ms and self.clock() + ttl_ms
-  self.values:touch(item)
+  keep(self, key, value, ttl_ms, false)
 end
 
 ---@param key string
@@ -298,7 +311,7 @@ function Memory:settle(key, value, ttl_ms, owner, token)
     tell_all(claim, "done", value)
   end
   if ttl_ms ~= 0 then
-    self:put(key, value, ttl_ms)
+    keep(self, key, value, ttl_ms, claim ~= nil) -- in the place of the claim
   end
 end
 

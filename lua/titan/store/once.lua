@@ -11,8 +11,9 @@ local once = {}
 ---@class titan.Once
 ---@field store table
 ---@field in_memory boolean whether results are kept as they are, not as they travel
----@field ttl_of fun(use: titan.Once, result: any, ...): integer? ms the results are kept for, by
---- the first of them and the arguments; 0: only for those who wait
+---@field ttl? integer ms the results are kept for
+---@field ttl_of? fun(use: titan.Once, result: any, ...): integer? without it: the same, by the
+--- first of the results and the arguments; 0: only for those who wait
 ---@field lenient? boolean whether results that cannot travel are let through, and not kept
 
 -- One call that runs the method for all that have its key.
@@ -30,16 +31,34 @@ function Flight.__close(flight)
 end
 
 ---@param use titan.Once
----@param results table
 ---@return any kept nil for what cannot travel
-local function as_kept(use, results)
+local function as_kept(use, ...)
   if use.in_memory then
-    return results
+    return table.pack(...)
   elseif not use.lenient then
-    return core.encode(results)
+    return core.encode_list("result", ...)
   end
-  local ok, kept = pcall(core.encode, results)
+  local ok, kept = pcall(core.encode_list, "result", ...)
   return ok and kept or nil
+end
+
+---@param use titan.Once
+---@param flight titan.Flight
+---@param ttl integer?
+local function keep(use, flight, ttl, ...)
+  local kept = as_kept(use, ...)
+  if kept ~= nil then
+    use.store:settle(flight.key, kept, ttl)
+    flight.settled = true
+  end
+  return ...
+end
+
+---@param use titan.Once
+---@param flight titan.Flight
+---@param results table
+local function keep_as_said(use, flight, results, ...)
+  return keep(use, flight, use:ttl_of(results[1], ...), table.unpack(results, 1, results.n))
 end
 
 --- Runs it with the claim of the key in hand.
@@ -51,13 +70,10 @@ end
 ---@return any ...
 function once.run(use, key, inner, self, ...)
   local flight <close> = setmetatable({ store = use.store, key = key }, Flight)
-  local results = table.pack(inner(self, ...))
-  local kept, ttl = as_kept(use, results), use:ttl_of(results[1], ...)
-  if kept ~= nil then
-    use.store:settle(key, kept, ttl)
-    flight.settled = true
+  if use.ttl then
+    return keep(use, flight, use.ttl, inner(self, ...))
   end
-  return table.unpack(results, 1, results.n)
+  return keep_as_said(use, flight, table.pack(inner(self, ...)), ...)
 end
 
 --- What was kept, as the method returned it.
@@ -65,8 +81,10 @@ end
 ---@param kept any
 ---@return any ...
 function once.results(use, kept)
-  local results = use.in_memory and kept or core.decode(kept)
-  return table.unpack(results, 1, results.n)
+  if use.in_memory then
+    return table.unpack(kept, 1, kept.n)
+  end
+  return core.decode_list(kept)
 end
 
 --- Runs it, waits for it, or finds its results.

@@ -123,10 +123,43 @@ function Remote:claim(key, wait_ms)
   return state, value
 end
 
+-- Of the last request that nobody waits for, when it could not be sent.
+local refusal
+
+local function sent(ok, err)
+  if not ok then
+    refusal = err
+  end
+end
+
+-- Sends a settle on its way.
+---@param store titan.RemoteStore
+---@param key string
+---@param token integer
+---@param value string
+---@param ttl_ms integer?
+local function settle_soon(store, key, token, value, ttl_ms)
+  refusal = nil
+  core.go(tasks.trace, sent, store.ask.settle, store, store.kind, store.space, store.max_entries,
+    key, token, value, ttl_ms)
+  local err = refusal
+  if err ~= nil then
+    give_up(store, key, token)
+    error(err, 0)
+  end
+end
+
 -- With a claim of this process or, for whoever has none, without.
+--
+-- What is kept in the manager's memory need not be waited for: the manager does what this process
+-- asks for in the order in which it was sent, and an answer that follows is behind it. So whoever
+-- has heard of that answer, and asks again, finds the value.
 function Remote:settle(key, value, ttl_ms)
   local token = self.tokens[key]
   self.tokens[key] = nil
+  if token and self.kind == "manager" then
+    return settle_soon(self, key, token, value, ttl_ms)
+  end
   local pending <close> =
     setmetatable({ store = self, key = key, token = token, answered = not token }, Pending)
   self.ask.settle(self, self.kind, self.space, self.max_entries, key, token, value, ttl_ms)

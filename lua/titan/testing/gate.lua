@@ -33,18 +33,19 @@ end
 
 --- As idempotency.method.
 ---@param gated titan.MockGate
+---@param owner table the proxy
 ---@param name string
 ---@param timeout integer
 ---@param how titan.CallOptions
 ---@param make fun(pairs: table?): fun(self: table, ...): ... the call, with these pairs in its
 --- header
 ---@return fun(self: table, ...): ...
-function gate.method(gated, name, timeout, how, make)
+function gate.method(gated, owner, name, timeout, how, make)
   if not gated.keyed(name) then
     return make(how.pairs)
   end
   local plain = make(how.pairs)
-  local claimed = idempotency.method(gated, name, timeout, how, function(_, header)
+  local claimed = idempotency.method(gated, owner, name, timeout, how, function(_, header)
     return make(header)
   end)
   return function(...)

@@ -131,7 +131,7 @@ function asks.backend(self)
           names = process.info.names }
         return proxy.refusal(proxy.no_such_method(info, name)), false
       end
-      return gate.method(gated, name, timeout, how, function(header)
+      return gate.method(gated, owner, name, timeout, how, function(header)
         local options = { priority = how.priority, key = how.key, pairs = header }
         return function(given, ...)
           proxy.check_self(given, owner, name)

@@ -331,7 +331,7 @@ function Process:_backend()
       if not self.info.methods[name] then
         return proxy.refusal(proxy.no_such_method(self.info, name)), false
       end
-      return gate.method(gated, name, deadline, how, function(header)
+      return gate.method(gated, of, name, deadline, how, function(header)
         return function(given, ...)
           proxy.check_self(given, of, name)
           return self:call(name, deadline, header, ...)
