@@ -6,6 +6,7 @@ local titan = require "titan"
 local function streaming(fn)
   return managed(function(pm)
     fn(pm:spawn "workers.streaming", pm)
+    pm:stop_all(0) -- what is still open need not come to its end
   end)
 end
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "titan.h"
 
 enum exit_code { EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -125,6 +126,7 @@ int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? without_dashes(argv[1]) : NULL;
 
+    keep_freed_memory();
     open_standard_files();
     /* Ignored, which exec keeps, it makes the kernel throw the exit statuses of children away. */
     signal(SIGCHLD, SIG_DFL);

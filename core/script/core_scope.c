@@ -37,6 +37,18 @@ static int core_set_context(lua_State *L)
     return 0;
 }
 
+/* take_claim() -> whether the manager holds the claim of the running request's key; once true */
+static int core_take_claim(lua_State *L)
+{
+    struct task *t = runtime_of(L)->running;
+
+    lua_pushboolean(L, t != NULL && t->claimed);
+    if (t != NULL) {
+        t->claimed = false;
+    }
+    return 1;
+}
+
 /* time_left() -> ms until the deadline of what the running task is part of, or nil */
 static int core_time_left(lua_State *L)
 {
@@ -153,10 +165,15 @@ static int limit_close(lua_State *L)
 void core_add_scope(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"context", core_context},     {"set_context", core_set_context},
-        {"time_left", core_time_left}, {"time_for", core_time_for},
-        {"detach", core_detach},       {"time_limit", core_time_limit},
-        {"call_header", call_header},  {NULL, NULL},
+        {"take_claim", core_take_claim},
+        {"context", core_context},
+        {"set_context", core_set_context},
+        {"time_left", core_time_left},
+        {"time_for", core_time_for},
+        {"detach", core_detach},
+        {"time_limit", core_time_limit},
+        {"call_header", call_header},
+        {NULL, NULL},
     };
     static const luaL_Reg meta[] = {{"__close", limit_close}, {"__gc", limit_close}, {NULL, NULL}};
 

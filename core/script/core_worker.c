@@ -41,7 +41,8 @@ static void name_methods(lua_State *L, struct status_page *page)
     lua_pop(L, 1);
 }
 
-/* worker_serve{methods = {f, ...}, names = {name, ...}, by_name = {name -> id from 0}, self =,
+/* worker_serve{methods = {f, ...}, names = {name, ...}, by_name = {name -> id from 0},
+ * keyed = {id -> true of those that are idempotent by key}, self =,
  * handler = f(err) -> error map, refuse = f(name) -> error, cancelled = the error of a cancelled
  * call, limits =, latencies = whether to keep them}: what requests are answered with from now on.
  */
@@ -52,6 +53,7 @@ static int worker_serve(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     keep_field(L, "methods", &g->methods);
     keep_field(L, "by_name", &g->by_name);
+    keep_field(L, "keyed", &g->keyed);
     keep_field(L, "self", &g->self);
     keep_field(L, "handler", &g->handler);
     keep_field(L, "refuse", &g->refuse);

@@ -106,6 +106,19 @@ static int run_request(lua_State *L)
     return call_done(L, LUA_OK, 0);
 }
 
+/* A claim is for the method that was called: one that is not idempotent (any more) must not pass it
+ * on to those that it calls. */
+static bool is_keyed(struct guest *g, uint32_t method)
+{
+    bool is;
+
+    lua_rawgeti(g->L, LUA_REGISTRYINDEX, g->keyed);
+    lua_rawgeti(g->L, -1, (lua_Integer)method);
+    is = lua_toboolean(g->L, -1);
+    lua_pop(g->L, 2);
+    return is;
+}
+
 static void start_request(struct guest *g, const struct message *m, uint32_t method)
 {
     struct task *t = task_new(g->runtime, g->L);
@@ -115,6 +128,7 @@ static void start_request(struct guest *g, const struct message *m, uint32_t met
     t->scope.deadline_ms =
         header.deadline_ms ? reactor_now_ms(&g->worker.reactor) + header.deadline_ms : 0;
     t->wants_context = header.has_more;
+    t->claimed = header.claimed && is_keyed(g, method);
     t->ended = request_ended;
     t->owner = g;
     t->id = m->id;
@@ -414,6 +428,7 @@ int titan_zygote_main(int argc, char **argv)
     struct guest g = {
         .methods = LUA_NOREF,
         .by_name = LUA_NOREF,
+        .keyed = LUA_NOREF,
         .self = LUA_NOREF,
         .handler = LUA_NOREF,
         .refuse = LUA_NOREF,

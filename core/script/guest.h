@@ -20,6 +20,7 @@ struct guest {
     bool is_worker;
     int methods;   /* registry: list of functions, by method id + 1 */
     int by_name;   /* registry: name -> method id of the public ones */
+    int keyed;     /* registry: method id -> true of those that are idempotent by key */
     int self;      /* registry: what methods get as self */
     int handler;   /* registry: makes an error that travels of what a method raised */
     int refuse;    /* registry: (name) -> the error for a method that cannot be called */

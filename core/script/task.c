@@ -72,6 +72,7 @@ static void recycle(struct task *t)
     lua_settop(t->co, 0);
     t->state = TASK_IDLE;
     t->method = STATUS_NO_METHOD;
+    t->claimed = false;
     if (!scope_is_empty(&t->scope)) {
         scope_leave(rt->L, &t->scope);
     }

@@ -47,6 +47,7 @@ struct task {
     struct scope scope;            /* the call that it is part of */
     struct time_limit *limit;      /* the innermost, or NULL */
     bool wants_context;            /* its request says more than a deadline */
+    bool claimed;                  /* the manager holds the claim of its request's key */
     bool interrupted; /* the error at the top of its stack is to be raised when it is resumed */
     /* L is the coroutine, `status` LUA_OK or an error's, the results or the error lie at `first`
      * and above. May raise: that is reported, not caught. */

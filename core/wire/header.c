@@ -62,6 +62,11 @@ static uint32_t as_deadline(struct span value)
     return t.i == 0 ? 1 : (uint32_t)t.i; /* no time left is not "no deadline" */
 }
 
+static bool as_flag(struct span value)
+{
+    return value.len == 1 && *value.at == 0xc3;
+}
+
 static struct span as_text(struct span value)
 {
     struct mp_reader r = {value.at, value.at + value.len};
@@ -90,6 +95,8 @@ void header_read(struct span bytes, struct header *h)
             h->service = as_text(pair.value);
         } else if (span_is(pair.key, HEADER_DEADLINE)) {
             h->deadline_ms = as_deadline(pair.value);
+        } else if (span_is(pair.key, HEADER_CLAIMED)) {
+            h->claimed = as_flag(pair.value);
         } else {
             h->has_more = true;
         }

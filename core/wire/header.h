@@ -21,7 +21,8 @@
 struct header {
     struct span service;
     uint32_t deadline_ms; /* 0: none */
-    bool has_more;        /* pairs beside these two */
+    bool claimed;
+    bool has_more; /* pairs beside these */
 };
 
 /* Of a request's header, which may be absent or anything. */

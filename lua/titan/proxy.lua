@@ -77,9 +77,9 @@ end
 
 ---@param make fun(owner: table, key: string): any, boolean?
 ---@param text fun(): string
----@return table
+---@return table metatable of what is made on first use
 local function lazy(make, text)
-  return setmetatable({}, {
+  return {
     __name = "titan.Proxy",
     __tostring = text,
     __index = function(owner, key)
@@ -95,15 +95,15 @@ local function lazy(make, text)
     __newindex = function()
       errors.raise("invalid_config", "a proxy cannot be written to: its methods are the worker's")
     end,
-  })
+  }
 end
 
 ---@param of table the proxy
 ---@param backend titan.Backend
 ---@return table
 local function async_of(of, backend)
-  local async
-  async = lazy(function(_, name)
+  local async = {}
+  return setmetatable(async, lazy(function(_, name)
     local method = of[name]
     return function(self, ...)
       if self ~= async then
@@ -113,16 +113,21 @@ local function async_of(of, backend)
     end, rawget(of, name) ~= nil
   end, function()
     return backend.text() .. ".async"
-  end)
-  return async
+  end))
 end
+
+-- Where a proxy keeps its titan.CallOptions: a key that nobody else has.
+local HOW <const> = {}
+
+-- By the backend, then by the timeout: a proxy made for one call is two tables and no more.
+local metatables = setmetatable({}, { __mode = "k" })
 
 ---@param backend titan.Backend
 ---@param timeout integer
----@param how titan.CallOptions
 ---@return table
-local function with_options(backend, timeout, how)
+local function metatable_of(backend, timeout)
   return lazy(function(owner, key)
+    local how = rawget(owner, HOW)
     if key == "async" then
       return async_of(owner, backend)
     elseif key == "with" then
@@ -140,6 +145,18 @@ local function with_options(backend, timeout, how)
     end
     return backend.method(owner, key, timeout, how)
   end, backend.text)
+end
+
+---@param backend titan.Backend
+---@param timeout integer
+---@param how titan.CallOptions
+---@return table
+local function with_options(backend, timeout, how)
+  local known = metatables[backend] or {}
+  metatables[backend] = known
+  local metatable = known[timeout] or metatable_of(backend, timeout)
+  known[timeout] = metatable
+  return setmetatable({ [HOW] = how }, metatable)
 end
 
 -- Proxies by their options: `with` in a loop makes only one, but for each key, of which there may

@@ -170,12 +170,13 @@ end
 ---@return table<string, integer> health_checks the methods that say how the worker is, for the
 --- manager alone: no name leads to a private one, and others cannot send numbers
 local function serve(loaded, self, spec, composites)
-  local functions, names, by_name, methods = {}, {}, {}, {}
+  local functions, names, by_name, methods, keyed = {}, {}, {}, {}, {}
   for _, name in ipairs(loaded.method_names) do
     local method = loaded.methods[name]
     methods[name] = method.public and #functions
     if method.public then
       by_name[name] = #functions
+      keyed[#functions] = type(method.idempotent) == "table" or nil
       functions[#functions + 1] = composites[name]
       names[#names + 1] = name
     end
@@ -191,7 +192,7 @@ local function serve(loaded, self, spec, composites)
     end
   end
   core.worker_serve {
-    methods = functions, names = all_names, by_name = by_name, self = self,
+    methods = functions, names = all_names, by_name = by_name, keyed = keyed, self = self,
     limits = spec.limits, latencies = spec.latencies,
     handler = remote_error.pack,
     refuse = function(name)

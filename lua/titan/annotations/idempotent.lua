@@ -70,8 +70,15 @@ return {
         end
       end,
     })
+    local context_of, take_claim = core.context, core.take_claim
     return function(self, ...)
-      local context = core.context()
+      local has_claim, context = take_claim(), context_of()
+      if has_claim and not options.key_fn then
+        if context and context.entered == place then
+          context.entered = nil
+        end
+        return inner(self, ...)
+      end
       if not context or context.entered ~= place then
         return once.call(use, key_of(...), inner, self, ...)
       end
