@@ -167,3 +167,28 @@ describe("the scaler of image_worker", function()
     assert.equal("85944171f73967e8", hash "foobar")
   end)
 end)
+
+-- The Lua blocks of a document that begin with the name of a file, as those files.
+local function files_of(document, folder)
+  local file <close> = assert(io.open(document))
+  for block in file:read("a"):gmatch "```lua\n(%-%- [%w_]+%.lua.-)```" do
+    local out <close> = assert(io.open(folder .. "/" .. block:match "[%w_]+%.lua", "w"))
+    out:write(block)
+  end
+end
+
+describe("the README", function()
+  it("prints what its worker and its script do", function()
+    local folder = assert(luv.fs_mkdtemp "/tmp/titan-readme-XXXXXX")
+    local _folder <close> = setmetatable({}, { __close = function()
+      os.remove(folder .. "/app.lua")
+      os.remove(folder .. "/image_worker.lua")
+      os.remove(folder)
+    end })
+    files_of("README.md", folder)
+    titan.run(function()
+      expect.part({ "2317\n2317\n", "expected integer in 1..4096, got 0", "did you mean resize?",
+        "\n2\t2" }, run_example(folder .. "/app.lua"))
+    end)
+  end)
+end)
