@@ -15,7 +15,7 @@
 #include "spawn/zygote_server.h"
 #include "wire/header.h"
 
-#define SPARE_STRINGS 4096
+#define SPARE_STRINGS 1024
 
 static const char registry_key; /* its address is the key */
 

@@ -25,11 +25,12 @@ struct pairs {
 
 static struct pairs pairs_of(struct span bytes)
 {
-    struct pairs p = {{bytes.at, bytes.at + bytes.len}, 0};
+    struct pairs p = {{NULL, NULL}, 0};
     struct mp_token map;
 
-    if (bytes.at != NULL && !mp_next(&p.r, &map) && map.type == MP_MAP) {
-        p.left = map.n;
+    if (bytes.at != NULL) {
+        p.r = (struct mp_reader){bytes.at, bytes.at + bytes.len};
+        p.left = !mp_next(&p.r, &map) && map.type == MP_MAP ? map.n : 0;
     }
     return p;
 }
