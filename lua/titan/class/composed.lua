@@ -12,14 +12,13 @@ local function wrapped(layer, which, fn, place)
   return wrap and wrap(fn, layer.value, place) or fn
 end
 
---- The function of a method in this process, as its own class calls it, and as others do: the very
---- one that was declared when it has no annotation that wraps.
----@param method titan.Method
+--- The function of a method in this process, as its own class calls it, and as others do.
+---@param method titan.Method one with annotations that wrap
 ---@param place titan.Place
 ---@return titan.MethodFn inside
 ---@return titan.MethodFn entry
-function composed.of(method, place)
-  local layers, inside = method.layers or {}, method.fn
+local function composed_of(method, place)
+  local layers, inside = method.layers, method.fn
   for _, which in ipairs { "wrap_inside", "wrap" } do
     for i = #layers, 1, -1 do
       inside = wrapped(layers[i], which, inside, place)
@@ -35,7 +34,7 @@ function composed.of(method, place)
   return inside, entry
 end
 
---- Those of a whole class.
+--- The functions of a class: the very ones that were declared where no annotation wraps them.
 ---@param class titan.Class
 ---@param process string the name of the process
 ---@param scope string
@@ -45,10 +44,14 @@ function composed.all(class, process, scope)
   local inside, entries = {}, {}
   for _, name in ipairs(class.method_names) do
     local method = class.methods[name]
-    inside[name], entries[name] = composed.of(method, {
-      class = class.name or process, method = name, process = process, scope = scope,
-      stream = method.stream == true,
-    })
+    if method.layers then
+      inside[name], entries[name] = composed_of(method, {
+        class = class.name or process, method = name, process = process, scope = scope,
+        stream = method.stream == true,
+      })
+    else
+      inside[name], entries[name] = method.fn, method.fn
+    end
   end
   return inside, entries
 end
