@@ -10,6 +10,7 @@ local idempotency = require "titan.idempotency"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
 local tasks = require "titan.tasks"
+local text = require "titan.text"
 
 local proxy = {}
 
@@ -76,12 +77,12 @@ function proxy.check_self(given, owner, name)
 end
 
 ---@param make fun(owner: table, key: string): any, boolean?
----@param text fun(): string
+---@param shown fun(): string
 ---@return table metatable of what is made on first use
-local function lazy(make, text)
+local function lazy(make, shown)
   return {
     __name = "titan.Proxy",
-    __tostring = text,
+    __tostring = shown,
     __index = function(owner, key)
       if type(key) ~= "string" then
         return nil
@@ -245,6 +246,20 @@ end
 ---@return table
 function proxy.new(backend)
   return with_options(backend, backend.timeout, {})
+end
+
+--- What a pool has as `invoke`: calls a method, whatever its name.
+---@param owner table the pool's proxy
+---@param method string
+---@param args? table its arguments, with `n` if there are nils among them
+---@return any ...
+function proxy.invoke(owner, method, args)
+  if type(method) ~= "string" then
+    schema.refuse("invoke.method", "expected the name of a method, given " .. text.given(method),
+      method, "a string")
+  end
+  args = schema.check({ kind = "any", type = "table", default = {} }, args, "invoke.args")
+  return owner.__method(method)(owner, table.unpack(args, 1, args.n or #args))
 end
 
 -- A worker of this manager -----------------------------------------------------------

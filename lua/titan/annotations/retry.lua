@@ -63,7 +63,7 @@ local function wait_of(rule, attempt, raised)
   elseif retry_after and retry_after > ms then
     ms = math.ceil(retry_after)
   end
-  local left = core.time_left and core.time_left()
+  local left = core.time_left()
   if left and left <= ms then
     return nil
   end

@@ -5,6 +5,7 @@ local config = require "titan.config"
 local core = require "titan.core"
 local errors = require "titan.errors"
 local locate = require "titan.locate"
+local names = require "titan.names"
 local proxy = require "titan.proxy"
 local restarts = require "titan.config.restarts"
 local tasks = require "titan.tasks"
@@ -22,20 +23,13 @@ function Manager:_is_free(name, except)
     and (not taken or taken == except or select(2, core.process_state(taken)))
 end
 
--- A name nobody chose gives way: the second image-worker is image-worker-2.
----@param name string
+---@param name string one that nobody chose
 ---@param except userdata?
 ---@return string
 function Manager:_free_name(name, except)
-  local candidate, number = name:sub(1, 64), 1
-  while true do
-    if self:_is_free(candidate, except) then
-      return candidate
-    end
-    number = number + 1
-    local suffix = "-" .. number
-    candidate = name:sub(1, 64 - #suffix) .. suffix
-  end
+  return names.free(name, function(candidate)
+    return self:_is_free(candidate, except)
+  end)
 end
 
 ---@param name string

@@ -1,11 +1,11 @@
 --- What the core tells of a pool, one function an event. Each gets the pool and what the event
 --- carries.
 
-local config = require "titan.config"
 local core = require "titan.core"
 local errors = require "titan.errors"
-local schema = require "titan.schema"
+local names = require "titan.names"
 local tasks = require "titan.tasks"
+local worker_options = require "titan.pool.worker_options"
 
 local heard = {}
 
@@ -14,40 +14,16 @@ local heard = {}
 ---@param self titan.Pool
 ---@return string
 local function worker_name(self)
-  local number = 1
-  while true do
-    local suffix = "-" .. number
-    local name = self.name:sub(1, 64 - #suffix) .. suffix
-    if self.manager:_is_free(name) then
-      return name
-    end
-    number = number + 1
-  end
+  return names.numbered(self.name, function(name)
+    return self.manager:_is_free(name)
+  end)
 end
 
--- The options of one worker: those of the factory go over those of all.
 ---@param self titan.Pool
 ---@param index integer
 ---@return titan.SpawnOptions
 local function spawn_options(self, index)
-  local given, where = {}, "pool.spawn_options"
-  for key, value in pairs(self.options.spawn_options) do
-    given[key] = value
-  end
-  local factory = self.options.spawn_options_factory
-  if factory then
-    where = string.format("pool.spawn_options_factory(%d)", index)
-    local more = schema.check({ kind = "any", type = "table", default = {},
-      allowed = "a table of options of spawn" }, factory(index), where)
-    for key, value in pairs(more) do
-      given[key] = value
-    end
-  end
-  if given.health == nil then
-    given.health = self.options.health
-  end
-  local checked = config.spawn_options(given, self.target.class, where)
-  checked.startup_given = given.startup_timeout ~= nil
+  local checked = worker_options.of(self.options, self.target.class, index, self.options.health)
   checked.name = checked.name and self.manager:_free_name(checked.name)
   return checked
 end

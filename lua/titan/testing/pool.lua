@@ -10,10 +10,11 @@ local asks = require "titan.testing.pool_asks"
 local calls = require "titan.testing.pool_calls"
 local config = require "titan.config"
 local errors = require "titan.errors"
+local names = require "titan.names"
 local pool_config = require "titan.config.pool"
 local proxy = require "titan.proxy"
-local schema = require "titan.schema"
 local tasks = require "titan.tasks"
+local worker_options = require "titan.pool.worker_options"
 
 local pool = {}
 
@@ -62,43 +63,6 @@ end
 
 -- Workers ----------------------------------------------------------------------------------
 
--- The options of one worker: those of the factory go over those of all.
----@param self titan.MockPool
----@param index integer
----@return titan.SpawnOptions
-local function spawn_options(self, index)
-  local given, where = {}, "pool.spawn_options"
-  for key, value in pairs(self.options.spawn_options) do
-    given[key] = value
-  end
-  local factory = self.options.spawn_options_factory
-  if factory then
-    where = string.format("pool.spawn_options_factory(%d)", index)
-    local more = schema.check({ kind = "any", type = "table", default = {},
-      allowed = "a table of options of spawn" }, factory(index), where)
-    for key, value in pairs(more) do
-      given[key] = value
-    end
-  end
-  local checked = config.spawn_options(given, self.target.class, where)
-  checked.startup_given = given.startup_timeout ~= nil
-  return checked
-end
-
----@param self titan.MockPool
----@return string
-local function worker_name(self)
-  local number = 1
-  while true do
-    local suffix = "-" .. number
-    local name = self.name:sub(1, 64 - #suffix) .. suffix
-    if not self.spawner:_find(name) and not self.spawner.pools[name] then
-      return name
-    end
-    number = number + 1
-  end
-end
-
 ---@param self titan.MockPool
 ---@return integer
 local function free_index(self)
@@ -135,8 +99,12 @@ end
 ---@return titan.MockPoolWorker
 local function add_worker(self)
   local index = free_index(self)
-  local options = spawn_options(self, index)
-  options.name = options.name and self.spawner:_free_name(options.name) or worker_name(self)
+  local spawner = self.spawner
+  local options = worker_options.of(self.options, self.target.class, index)
+  options.name = options.name and spawner:_free_name(options.name)
+    or names.numbered(self.name, function(name)
+      return spawner:_is_free(name)
+    end)
   self.spawner:_await_dependencies(options.name, options.dependencies)
   local worker = { index = index, active = 0, calls = 0 }
   worker.process = self.spawner:_launch(self.target, options, self)

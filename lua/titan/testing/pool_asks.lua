@@ -4,7 +4,6 @@ local gate = require "titan.testing.gate"
 local proxy = require "titan.proxy"
 local schema = require "titan.schema"
 local tasks = require "titan.tasks"
-local text = require "titan.text"
 
 local asks = {}
 
@@ -85,14 +84,7 @@ local function own_functions(self)
     return metrics_of(self)
   end
 
-  function own.invoke(owner, method, args)
-    if type(method) ~= "string" then
-      schema.refuse("invoke.method", "expected the name of a method, given " .. text.given(method),
-        method, "a string")
-    end
-    args = schema.check({ kind = "any", type = "table", default = {} }, args, "invoke.args")
-    return owner.__method(method)(owner, table.unpack(args, 1, args.n or #args))
-  end
+  own.invoke = proxy.invoke
 
   return own
 end

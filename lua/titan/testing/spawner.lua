@@ -21,6 +21,7 @@ local core = require "titan.core"
 local errors = require "titan.errors"
 local events = require "titan.events"
 local locate = require "titan.locate"
+local names = require "titan.names"
 local pools = require "titan.testing.pool"
 local processes = require "titan.testing.process"
 local proxy = require "titan.proxy"
@@ -95,30 +96,30 @@ end
 ---@param key string
 ---@return titan.Error
 function Spawner:_unknown(key)
-  local names = {}
+  local known = {}
   for i, process in ipairs(self.alive) do
-    names[i] = process.name
+    known[i] = process.name
   end
-  local nearest = core.suggest(key, names)
+  local nearest = core.suggest(key, known)
   return errors.new("destroyed", string.format("no process with the id or name %q is alive%s", key,
     nearest and string.format("; did you mean %q?", nearest) or ""))
 end
 
--- A name nobody chose gives way: the second image-worker is image-worker-2.
 ---@param name string
+---@param except? titan.MockProcess
+---@return boolean
+function Spawner:_is_free(name, except)
+  local taken = self:_find(name)
+  return not self.pools[name] and (not taken or taken == except)
+end
+
+---@param name string one that nobody chose
 ---@param except? titan.MockProcess
 ---@return string
 function Spawner:_free_name(name, except)
-  local candidate, number = name:sub(1, 64), 1
-  while true do
-    local taken = self:_find(candidate)
-    if not self.pools[candidate] and (not taken or taken == except) then
-      return candidate
-    end
-    number = number + 1
-    local suffix = "-" .. number
-    candidate = name:sub(1, 64 - #suffix) .. suffix
-  end
+  return names.free(name, function(candidate)
+    return self:_is_free(candidate, except)
+  end)
 end
 
 ---@param name string
