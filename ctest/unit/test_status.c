@@ -1,39 +1,8 @@
-#include "unit.h"
+#include "pages.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "worker/status.h"
-
-/* The page as the worker has it, and as the manager has it. */
-struct pages {
-    struct status_page *written;
-    struct status_page *read;
-    int fd;
-};
-
-static int set_up(void **state)
-{
-    struct pages *p = calloc(1, sizeof *p);
-
-    *state = p;
-    if (status_create(&p->written, &p->fd) < 0) {
-        return -1;
-    }
-    return status_map(&p->read, p->fd);
-}
-
-static int tear_down(void **state)
-{
-    struct pages *p = *state;
-
-    status_unmap(&p->written);
-    status_unmap(&p->read);
-    close(p->fd);
-    free(p);
-    return 0;
-}
 
 static void a_fresh_page_says_that_nothing_happened(void **state)
 {
