@@ -121,7 +121,8 @@ describe("a wrong declaration", function()
     { "cwd", "", 'expected a non-empty string without NUL, given string ""' },
     { "startup_timeout", 0, "expected a duration of at least 1ms "
       .. '(milliseconds, or a string such as "30s"), given number 0' },
-    { "isolation", "thread", "thread isolation is" .. NOT_BUILT .. '; what works is "process"' },
+    { "isolation", "thread", "thread isolation is" .. NOT_BUILT
+      .. '; what works is "process" or "worker"' },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "restart_policy", true, "expected a table, given boolean true" },
     { "resources", {}, "resource limits are" .. NOT_BUILT .. "; leave the key out" },

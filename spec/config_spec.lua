@@ -138,8 +138,8 @@ describe("config.check", function()
   end
 
   local not_built = {
-    { "isolation", "worker", "worker isolation is" .. NOT_BUILT .. '; what works is "process"' },
-    { "isolation", "thread", "thread isolation is" .. NOT_BUILT .. '; what works is "process"' },
+    { "isolation", "thread", "thread isolation is" .. NOT_BUILT
+      .. '; what works is "process" or "worker"' },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "transport", "websocket",
       "the websocket transport is" .. NOT_BUILT .. '; what works is "unix"' },
@@ -176,7 +176,7 @@ describe("config.check", function()
     { "kubernetes", {}, "unknown key; allowed: advanced, isolation, limits, logs, monitoring, "
       .. "preload, resources, restart_policy, store, testing and transport" },
     { "isolation", "proces", 'unknown value "proces"; did you mean "process"?' },
-    { "isolation", 1, 'expected "process", given number 1' },
+    { "isolation", 1, 'expected "process" or "worker", given number 1' },
     { "transport", "unxi", 'unknown value "unxi"; did you mean "unix"?' },
     { "store", "memroy", 'unknown value "memroy"; did you mean "memory"?' },
     { "store", 5, 'expected "memory" or "sqlite" or a table, given number 5' },
@@ -245,8 +245,7 @@ end)
 describe("config.spawn_options", function()
   it("is complete for nothing and for an empty table", function()
     local expected = {
-      options = {}, env = {}, dependencies = {}, startup_timeout = 10000,
-      isolation = "process", transport = "unix",
+      options = {}, env = {}, dependencies = {}, startup_timeout = 10000, transport = "unix",
     }
     assert.same(expected, config.spawn_options())
     assert.same(expected, config.spawn_options {})
@@ -362,7 +361,8 @@ describe("config.spawn_options", function()
     { "stratup_timeout", 1, 'unknown key; did you mean "startup_timeout"?' },
     { "preposterous", 1, "unknown key; allowed: cwd, dependencies, env, health, isolation, name, "
       .. "options, restart_policy, shutdown_timeout, startup_timeout, timeout and transport" },
-    { "isolation", "worker", "worker isolation is" .. NOT_BUILT .. '; what works is "process"' },
+    { "isolation", "thread", "thread isolation is" .. NOT_BUILT
+      .. '; what works is "process" or "worker"' },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "transport", "pipe", 'unknown value "pipe"; allowed: "unix"' },
   }

@@ -23,4 +23,14 @@ static inline uint64_t wall_ms(void)
     return clock_ns(CLOCK_REALTIME) / 1000000u;
 }
 
+/* In a loop that waits for another thread: the other half of the processor may have the rest. */
+static inline void spin_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 #endif

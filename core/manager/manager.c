@@ -33,6 +33,16 @@ static struct process *next_to_fork(struct manager *m)
     return list_entry(l, struct process, queued);
 }
 
+static void begin_startable(struct manager *m)
+{
+    while (!list_empty(&m->startable)) {
+        struct process *p = list_entry(m->startable.next, struct process, queued);
+
+        list_remove(&p->queued);
+        process_begin(p);
+    }
+}
+
 /* At the end of a turn, and whenever the zygote has room. */
 static void fork_pending(struct manager *m)
 {
@@ -42,18 +52,19 @@ static void fork_pending(struct manager *m)
     if (m->closing) {
         return;
     }
+    begin_startable(m);
     if (!list_empty(&m->pending) && zygote_start(&m->zygote, &why) < 0) {
         fail_pending(m, &why);
     }
     while ((next = next_to_fork(m)) != NULL) {
         list_remove(&next->queued);
-        process_fork(next);
+        process_begin(next);
     }
 }
 
 void manager_requeue(struct manager *m, struct process *p)
 {
-    list_push(&m->pending, &p->queued);
+    list_push(p->body->by_zygote ? &m->pending : &m->startable, &p->queued);
     reactor_flush_later(m->reactor, &m->turn);
 }
 
@@ -227,6 +238,11 @@ int manager_open(struct manager *m, struct reactor *r, const struct manager_opti
     m->random.state = now_ns() ^ random_mix((uint64_t)getpid());
     list_init(&m->processes);
     list_init(&m->pending);
+    list_init(&m->startable);
+    m->thread_guest = options->thread_guest;
+    if (!buf_append(&m->boot, options->boot.at, options->boot.len)) {
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
     list_init(&m->ended);
     flusher_init(&m->turn, end_of_turn);
     m->sweep_interval_ms = options->sweep_interval_ms;
@@ -244,6 +260,11 @@ int manager_open(struct manager *m, struct reactor *r, const struct manager_opti
         return why->code;
     }
     return TITAN_OK;
+}
+
+static void kill_body(struct process *p)
+{
+    p->body->kill(p);
 }
 
 /* First: a pool must not make up for the processes it loses. */
@@ -264,6 +285,7 @@ void manager_close(struct manager *m)
     m->closing = true;
     timer_disarm(m->reactor, &m->sweep);
     close_pools(m);
+    for_living(m, kill_body); /* all at once, before they are awaited one by one */
     /* Ending calls runs their callers' code, which may do anything: so always the first one. */
     while (!list_empty(&m->processes)) {
         struct process *p = list_entry(m->processes.next, struct process, link);
@@ -287,4 +309,5 @@ void manager_free(struct manager *m)
     map_free(&m->by_id);
     map_free(&m->by_name);
     map_free(&m->pools);
+    buf_free(&m->boot);
 }

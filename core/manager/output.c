@@ -61,6 +61,17 @@ static size_t emit_lines(struct output *o, const char *bytes, size_t len)
     return taken;
 }
 
+void output_feed(struct output *o, const uint8_t *bytes, size_t len)
+{
+    if (!buf_append(&o->partial, bytes, len)) {
+        /* Out of memory: better these lines late in pieces than none. */
+        emit(o, (const char *)bytes, len);
+        return;
+    }
+    buf_consume(&o->partial,
+                emit_lines(o, (const char *)buf_front(&o->partial), buf_len(&o->partial)));
+}
+
 /* False at the end of the stream or when nothing is there. */
 static bool read_once(struct output *o, bool *ended)
 {
@@ -70,13 +81,7 @@ static bool read_once(struct output *o, bool *ended)
     if (got <= 0) {
         return got < 0 && errno == EINTR;
     }
-    if (!buf_append(&o->partial, o->reactor->scratch, (size_t)got)) {
-        /* Out of memory: better these lines late in pieces than none. */
-        emit(o, (const char *)o->reactor->scratch, (size_t)got);
-        return true;
-    }
-    buf_consume(&o->partial,
-                emit_lines(o, (const char *)buf_front(&o->partial), buf_len(&o->partial)));
+    output_feed(o, o->reactor->scratch, (size_t)got);
     return true;
 }
 
@@ -93,13 +98,20 @@ static void readable(void *ctx, int events)
     }
 }
 
-int output_open(struct output *o, struct reactor *r, int fd,
-                void (*line)(void *ctx, struct output *o, const char *text, size_t len), void *ctx)
+void output_open_fed(struct output *o, struct reactor *r,
+                     void (*line)(void *ctx, struct output *o, const char *text, size_t len),
+                     void *ctx)
 {
     memset(o, 0, sizeof *o);
     o->reactor = r;
     o->line = line;
     o->ctx = ctx;
+}
+
+int output_open(struct output *o, struct reactor *r, int fd,
+                void (*line)(void *ctx, struct output *o, const char *text, size_t len), void *ctx)
+{
+    output_open_fed(o, r, line, ctx);
     o->pipe = watch_open(r, fd, UV_READABLE, readable, o);
     return o->pipe ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
 }
@@ -108,10 +120,7 @@ void output_finish(struct output *o)
 {
     bool ended;
 
-    if (o->pipe == NULL) {
-        return;
-    }
-    for (int i = 0; i < READS_AT_END && read_once(o, &ended); i++) {
+    for (int i = 0; o->pipe != NULL && i < READS_AT_END && read_once(o, &ended); i++) {
     }
     if (buf_len(&o->partial) > 0) {
         emit(o, (const char *)buf_front(&o->partial), buf_len(&o->partial));

@@ -12,7 +12,7 @@
 #define OUTPUT_TAIL_LEN 2048
 
 struct output {
-    struct watch *pipe;
+    struct watch *pipe; /* NULL: closed, or fed */
     struct reactor *reactor;
     struct buf partial;         /* the beginning of a line whose end has not come */
     char tail[OUTPUT_TAIL_LEN]; /* the last lines, each with its newline */
@@ -24,6 +24,12 @@ struct output {
 /* Takes the pipe's reading end over from success on. */
 int output_open(struct output *o, struct reactor *r, int fd,
                 void (*line)(void *ctx, struct output *o, const char *text, size_t len), void *ctx);
+
+/* One without a pipe: it is fed. */
+void output_open_fed(struct output *o, struct reactor *r,
+                     void (*line)(void *ctx, struct output *o, const char *text, size_t len),
+                     void *ctx);
+void output_feed(struct output *o, const uint8_t *bytes, size_t len);
 
 /* Hands on all that is in the pipe now, an unfinished last line too, and closes it. */
 void output_finish(struct output *o);

@@ -24,6 +24,7 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
         return NULL;
     }
     p->manager = m;
+    p->body = spec->body ? spec->body : &body_process;
     list_init(&p->link);
     list_init(&p->queued);
     list_init(&p->relays);
@@ -46,7 +47,7 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
 void process_free(struct process *p)
 {
     health_free(p);
-    status_unmap(&p->status);
+    p->body->forget(p);
     restart_history_free(&p->restarts);
     buf_free(&p->spec);
     map_free(&p->relay_ids);
@@ -58,10 +59,8 @@ void process_destroy(struct process *p)
 {
     struct failure why;
 
-    process_kill_group(p);
-    if (p->pidfd >= 0) {
-        process_reap(p);
-    }
+    p->body->kill(p);
+    p->body->reap(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     health_reset(p);
     list_remove(&p->queued);
@@ -90,14 +89,15 @@ void process_stop(struct process *p, uint32_t timeout_ms)
 
 int process_kill(struct process *p, int signal)
 {
-    if (p->pidfd < 0) {
-        return -ESRCH;
+    if (signal != SIGKILL || !p->body->exists(p)) {
+        return p->body->signal(p, signal);
     }
-    if (signal == SIGKILL) {
-        process_kill_group(p);
-        return 0;
+    if (p->body->by_zygote) {
+        p->body->kill(p);
+    } else {
+        process_enter_killed(p); /* which sees to it that it ends */
     }
-    return syscall(SYS_pidfd_send_signal, p->pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+    return 0;
 }
 
 int process_callable(const struct process *p, struct failure *why)
@@ -181,6 +181,11 @@ void process_set_startup_timeout(struct process *p, uint32_t timeout_ms)
     }
 }
 
+void process_begin(struct process *p)
+{
+    p->body->begin(p);
+}
+
 void process_start_failed(struct process *p, const struct failure *why)
 {
     p->last_error = *why;
@@ -189,8 +194,10 @@ void process_start_failed(struct process *p, const struct failure *why)
 
 void process_describe_exit(const struct process *p, char *text, size_t len)
 {
-    if (p->pid == 0) {
+    if (p->pid == 0 && p->thread == NULL) {
         snprintf(text, len, "was never started");
+    } else if (p->thread != NULL && !p->exit_known) {
+        snprintf(text, len, "was killed and did not end");
     } else if (!p->exit_known) {
         snprintf(text, len, "ended, its exit status was taken by another part of this program");
     } else if (p->exit_signal > 0) {

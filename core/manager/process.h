@@ -25,11 +25,12 @@
 #define TITAN_MANAGER_PROCESS_H
 
 #include "base/map.h"
+#include "manager/body.h"
 #include "manager/health.h"
 #include "manager/output.h"
 #include "manager/restart.h"
 #include "rpc/peer.h"
-#include "spawn/zygote_protocol.h"
+#include "spawn/thread.h"
 #include "worker/status.h"
 
 #define PROCESS_ID_MAX 24
@@ -98,9 +99,13 @@ struct process {
     uint64_t tag;           /* of the fork asked for; another one after each try */
     unsigned zygote_number; /* which zygote was asked */
     struct buf spec;
+    const struct body *body;
     pid_t pid; /* 0 until forked */
     int pidfd; /* -1 until forked and after the end; the watch owns it */
     struct watch *exit;
+    struct thread *thread; /* or NULL; held */
+    bool thread_over;      /* it has said its last word */
+    bool reaped;           /* joined, or given up */
     struct peer data;
     struct peer control;
     struct status_page *status; /* stays mapped for reports */
@@ -124,6 +129,7 @@ struct process {
 /* What process_spawn needs to know; everything is copied. */
 struct process_spec {
     const char *name;
+    const struct body *body; /* NULL: body_process */
     struct span spec; /* a MessagePack value for the worker's guest */
     uint32_t startup_timeout_ms;
     uint32_t call_timeout_ms; /* 0: calls have no deadline of their own */
@@ -135,7 +141,8 @@ struct process_spec {
  * counts; a process that has ended is left alone. */
 void process_stop(struct process *p, uint32_t timeout_ms);
 
-/* Sends a signal; SIGKILL goes to the whole process group. 0 or -errno (-ESRCH: it is gone). */
+/* Sends a signal; SIGKILL goes to the whole process group. 0 or -errno (-ESRCH: it is gone,
+ * -ENOTSUP: a thread takes no other). */
 int process_kill(struct process *p, int signal);
 
 /* After `declared`: lets the worker go on, or gives up on it. Does nothing when it is too late. */
@@ -169,8 +176,8 @@ void process_describe_exit(const struct process *p, char *text, size_t len);
 struct process *process_new(struct manager *m, const struct process_spec *spec);
 void process_free(struct process *p);
 
-/* Makes the descriptors and asks the zygote. */
-void process_fork(struct process *p);
+/* Makes its body. */
+void process_begin(struct process *p);
 void process_forked(struct process *p, pid_t pid, int pidfd, int error);
 /* A worker nobody waits for: it was given up, or its whole life went by before the zygote's answer
  * was read, and then nothing happens. */

@@ -34,25 +34,6 @@ int process_has_exited(int pidfd)
     return info.si_pid != 0;
 }
 
-/* Takes the exit status. The zombie goes with it, and only then may its number be used again. */
-void process_reap(struct process *p)
-{
-    siginfo_t info = {0};
-
-    if (p->pidfd < 0) {
-        return;
-    }
-    zygote_release(&p->manager->zygote, p->pid);
-    p->exit_known = process_await_exit(p->pidfd, &info);
-    if (p->exit_known && info.si_code == CLD_EXITED) {
-        p->exit_code = info.si_status;
-    } else if (p->exit_known) {
-        p->exit_signal = info.si_status;
-    }
-    watch_close(&p->exit);
-    p->pidfd = -1;
-}
-
 /* What it had said before it died counts. The state stays what it was meanwhile. */
 static void hear_out(struct process *p)
 {
@@ -178,13 +159,13 @@ void process_finish(struct process *p)
     struct failure why;
     int64_t wait_ms;
 
-    process_kill_group(p);
+    p->body->kill(p);
     health_reset(p);
     hear_out(p);
     if (p->state == PROCESS_ENDED) {
         return; /* an answer's receiver has closed the manager */
     }
-    process_reap(p);
+    p->body->reap(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     p->state = PROCESS_DOWN;
     p->ended_ns = now_ns();
@@ -220,7 +201,7 @@ void process_let_go(struct process *p)
 
 /* ---- the way back ---- */
 
-/* Everything of one life is set anew here and in process_fork. */
+/* Everything of one life is set anew here and where its body is made. */
 void process_begin_again(struct process *p)
 {
     p->restart_count++;
@@ -238,7 +219,8 @@ void process_begin_again(struct process *p)
     p->started_ns = now_ns();
     p->ended_ns = 0;
     health_free(p);
-    status_unmap(&p->status);
+    p->body->forget(p);
+    p->reaped = false;
     p->state = PROCESS_PENDING;
     if (!timer_arm(p->manager->reactor, &p->alarm, p->startup_timeout_ms, true)) {
         fail(&p->last_error, TITAN_E_LIMIT_EXCEEDED, "out of memory");

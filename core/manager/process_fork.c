@@ -52,7 +52,7 @@ static void fork_impossible(struct process *p, int error)
 }
 
 /* The start is sent before anything is forked: the worker finds it when it first looks. */
-static int begin(struct process *p, int ours[WORKER_FDS])
+static int send_start(struct process *p, int ours[WORKER_FDS])
 {
     if (open_ours(p, ours) < 0) {
         return -ENOMEM;
@@ -70,7 +70,7 @@ static void fork_spare(struct process *p, struct birth *b, pid_t pid, int pidfd)
 {
     p->status = b->status;
     b->status = NULL;
-    if (begin(p, b->ours) < 0) {
+    if (send_start(p, b->ours) < 0) {
         process_kill_stray(p->manager, pid, pidfd);
         fork_impossible(p, ENOMEM);
     } else {
@@ -85,7 +85,7 @@ static void fork_new(struct process *p, struct birth *b)
     p->status = b->status;
     b->status = NULL;
     if (error == 0) {
-        error = begin(p, b->ours);
+        error = send_start(p, b->ours);
     }
     if (error < 0) {
         fork_impossible(p, -error);
@@ -94,7 +94,7 @@ static void fork_new(struct process *p, struct birth *b)
     }
 }
 
-void process_fork(struct process *p)
+static void begin_forked(struct process *p)
 {
     struct birth b = BIRTH_NONE;
     int pidfd;
@@ -157,3 +157,62 @@ void process_adopt(struct process *p)
         zygote_adopt(&p->manager->zygote, p->pid);
     }
 }
+
+/* ---- body.h ---- */
+
+static void kill_group(struct process *p)
+{
+    if (p->pidfd >= 0) {
+        kill(-p->pid, SIGKILL);
+        syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
+    }
+}
+
+static int send_signal(struct process *p, int signal)
+{
+    if (p->pidfd < 0) {
+        return -ESRCH;
+    }
+    return syscall(SYS_pidfd_send_signal, p->pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+/* The zombie goes with the exit status, and only then may its number be used again. */
+static void reap(struct process *p)
+{
+    siginfo_t info = {0};
+
+    if (p->pidfd < 0) {
+        return;
+    }
+    zygote_release(&p->manager->zygote, p->pid);
+    p->exit_known = process_await_exit(p->pidfd, &info);
+    if (p->exit_known && info.si_code == CLD_EXITED) {
+        p->exit_code = info.si_status;
+    } else if (p->exit_known) {
+        p->exit_signal = info.si_status;
+    }
+    watch_close(&p->exit);
+    p->pidfd = -1;
+}
+
+static bool exists(const struct process *p)
+{
+    return p->pidfd >= 0;
+}
+
+static void forget(struct process *p)
+{
+    status_unmap(&p->status);
+}
+
+const struct body body_process = {
+    .isolation = "process",
+    .transport = "unix",
+    .by_zygote = true,
+    .begin = begin_forked,
+    .kill = kill_group,
+    .signal = send_signal,
+    .reap = reap,
+    .exists = exists,
+    .forget = forget,
+};

@@ -5,6 +5,7 @@
 
 #include "manager/manager.h"
 #include "manager/process_parts.h"
+#include "wire/mp_read.h"
 
 static void on_request(void *ctx, const struct message *m)
 {
@@ -82,6 +83,19 @@ static void hear_failed(struct process *p, struct span payload)
     process_dispatch(p, EVENT_START_FAILED);
 }
 
+/* What it prints, when it has no pipe of its own: a string. */
+static void hear_output(struct process *p, struct output *o, struct span payload)
+{
+    struct mp_reader r = {payload.at, payload.at + payload.len};
+    struct mp_token t;
+
+    if (mp_next(&r, &t) != NULL || t.type != MP_STR) {
+        peer_blame(&p->control, "output that is not a string");
+        return;
+    }
+    output_feed(o, t.bytes, t.n);
+}
+
 static void on_control_notification(void *ctx, const struct message *m)
 {
     struct process *p = ctx;
@@ -94,6 +108,10 @@ static void on_control_notification(void *ctx, const struct message *m)
         hear_ready(p, m->payload);
     } else if (span_is(m->method, "failed")) {
         hear_failed(p, m->payload);
+    } else if (span_is(m->method, "stdout")) {
+        hear_output(p, &p->out, m->payload);
+    } else if (span_is(m->method, "stderr")) {
+        hear_output(p, &p->err, m->payload);
     } else {
         peer_blame(&p->control, "an unknown control message");
     }

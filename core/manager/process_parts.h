@@ -23,17 +23,13 @@ enum process_event {
 /* Does what the table says of the event in the process's state. It may end the process. */
 void process_dispatch(struct process *p, enum process_event event);
 
-/* SIGKILL to the group, and waiting for the end. */
+/* Kills it, and waits for the end. */
 void process_enter_killed(struct process *p);
-void process_kill_group(struct process *p);
 
 /* process_end.c: the last transition of a life, from any state; the next life; no more of them. */
 void process_finish(struct process *p);
 void process_begin_again(struct process *p);
 void process_end_down(struct process *p);
-
-/* Takes the exit status of what has been killed or has ended; does nothing without one. */
-void process_reap(struct process *p);
 
 /* Waits for the end of a child that was killed or has ended. */
 bool process_await_exit(int pidfd, siginfo_t *info);

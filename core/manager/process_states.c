@@ -30,19 +30,11 @@ static void ignore(struct process *p)
     (void)p;
 }
 
-void process_kill_group(struct process *p)
-{
-    if (p->pidfd >= 0) {
-        kill(-p->pid, SIGKILL);
-        syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
-    }
-}
-
 void process_enter_killed(struct process *p)
 {
     p->state = PROCESS_KILLED;
     timer_disarm(p->manager->reactor, &p->alarm);
-    process_kill_group(p);
+    p->body->kill(p);
 }
 
 static void enter_closing(struct process *p)
@@ -151,7 +143,7 @@ static void fork_lost(struct process *p)
     process_close_connections(p, &why);
     output_close(&p->out);
     output_close(&p->err);
-    status_unmap(&p->status);
+    p->body->forget(p);
     p->state = PROCESS_PENDING;
     manager_requeue(p->manager, p);
 }
@@ -250,7 +242,7 @@ static const action transitions[PROCESS_STATES][EVENTS] = {
             [EVENT_READY] = ignore,
             [EVENT_START_FAILED] = ignore,
             [EVENT_STOP] = ignore,
-            [EVENT_ALARM] = ignore,
+            [EVENT_ALARM] = process_finish, /* a thread that does not end */
             [EVENT_LOST] = ignore,
             [EVENT_GARBAGE] = ignore,
             [EVENT_EXITED] = process_finish,

@@ -506,17 +506,31 @@ int peer_notify(struct peer *p, const char *method, struct span params)
 
 /* ---- life ---- */
 
-int peer_open(struct peer *p, struct reactor *r, int fd, const struct wire_limits *limits,
-              const struct peer_events *events, void *ctx)
-{
-    static const struct channel_events channel_events = {take_bytes, channel_ended};
+static const struct channel_events channel_events = {take_bytes, channel_ended};
 
+static void init(struct peer *p, struct reactor *r, const struct wire_limits *limits,
+                 const struct peer_events *events, void *ctx)
+{
     memset(p, 0, sizeof *p);
     p->reactor = r;
     p->events = events;
     p->ctx = ctx;
     p->limits = *limits;
+}
+
+int peer_open(struct peer *p, struct reactor *r, int fd, const struct wire_limits *limits,
+              const struct peer_events *events, void *ctx)
+{
+    init(p, r, limits, events, ctx);
     p->channel = channel_unix(r, fd, &channel_events, p);
+    return p->channel ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
+}
+
+int peer_open_inproc(struct peer *p, struct reactor *r, struct inproc_link *link, int end,
+                     const struct wire_limits *limits, const struct peer_events *events, void *ctx)
+{
+    init(p, r, limits, events, ctx);
+    p->channel = channel_inproc(link, end, r, &channel_events, p);
     return p->channel ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
 }
 

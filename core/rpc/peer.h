@@ -14,7 +14,7 @@
 #ifndef TITAN_RPC_PEER_H
 #define TITAN_RPC_PEER_H
 
-#include "transport/channel.h"
+#include "transport/inproc.h"
 #include "wire/message.h"
 
 struct peer;
@@ -72,6 +72,10 @@ struct peer {
 /* Takes the descriptor over from success on. */
 int peer_open(struct peer *p, struct reactor *r, int fd, const struct wire_limits *limits,
               const struct peer_events *events, void *ctx);
+
+/* The same over one end of a link (inproc.h), which is taken over from success on. */
+int peer_open_inproc(struct peer *p, struct reactor *r, struct inproc_link *link, int end,
+                     const struct wire_limits *limits, const struct peer_events *events, void *ctx);
 
 /* Ends the calls under way with `failure`, then closes. Safe to call twice, and from any event. */
 void peer_close(struct peer *p, const struct failure *failure);

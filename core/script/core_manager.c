@@ -7,6 +7,7 @@
 #include "script/core.h"
 #include "script/core_manager.h"
 #include "script/core_pool.h"
+#include "script/guest_thread.h"
 #include "script/task.h"
 #include "script/value.h"
 
@@ -218,6 +219,7 @@ static int manager_open_lua(lua_State *L)
     options.limits.outstanding = core_field_uint(L, 2, "outstanding");
     options.sweep_interval_ms = (uint32_t)luaL_checkinteger(L, 5);
     options.spare = lua_toboolean(L, 6);
+    options.thread_guest = guest_on_thread;
     runtime_reactor(rt);
     sm = lua_newuserdatauv(L, sizeof *sm, 4);
     memset(sm, 0, sizeof *sm);
@@ -339,16 +341,26 @@ static struct pool_worker *check_worker(lua_State *L, int index)
     return w;
 }
 
-/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy, supervisor or
- * pool, child or number of the worker) -> process, which that one keeps, if there is one */
+static const struct body *check_isolation(lua_State *L, int index)
+{
+    static const char *const names[] = {"process", "worker", NULL};
+    static const struct body *const bodies[] = {&body_process, &body_thread};
+
+    return bodies[luaL_checkoption(L, index, NULL, names)];
+}
+
+/* manager_spawn(manager, name, spec, startup_timeout, call_timeout, restart_policy, isolation,
+ * supervisor or pool, child or number of the worker) -> process, which that one keeps, if there is
+ * one */
 static int manager_spawn_lua(lua_State *L)
 {
     struct script_manager *sm = core_check_manager(L);
     struct process_spec spec = {.name = luaL_checkstring(L, 2),
                                 .startup_timeout_ms = (uint32_t)luaL_checkinteger(L, 4),
                                 .call_timeout_ms = (uint32_t)luaL_checkinteger(L, 5),
-                                .restart = core_check_policy(L, 6)};
-    struct pool_worker *worker = check_worker(L, 7);
+                                .restart = core_check_policy(L, 6),
+                                .body = check_isolation(L, 7)};
+    struct pool_worker *worker = check_worker(L, 8);
     struct buf b = {0};
     struct process *p = NULL;
     struct failure why;
@@ -356,8 +368,8 @@ static int manager_spawn_lua(lua_State *L)
 
     if (worker != NULL) {
         spec.keeper = &worker->keeper;
-    } else if (!lua_isnoneornil(L, 7)) {
-        spec.keeper = core_check_keeper(L, 7, luaL_checkstring(L, 8));
+    } else if (!lua_isnoneornil(L, 8)) {
+        spec.keeper = core_check_keeper(L, 8, luaL_checkstring(L, 9));
     }
     code = core_encode_own(L, 3, &b, &why);
     if (code == TITAN_OK) {

@@ -144,8 +144,19 @@ static int os_result(lua_State *L, int code)
     return 2;
 }
 
+/* The environment and the directory are the process's: of a worker on a thread, everybody's. */
+static void check_own_process(lua_State *L, const char *what)
+{
+    const struct guest *g = guest_of(L);
+
+    if (g != NULL && g->thread != NULL) {
+        luaL_error(L, "%s belongs to the whole process; this worker shares it (isolation)", what);
+    }
+}
+
 static int core_chdir(lua_State *L)
 {
+    check_own_process(L, "the working directory");
     return os_result(L, chdir(luaL_checkstring(L, 1)));
 }
 
@@ -153,6 +164,7 @@ static int core_setenv(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
 
+    check_own_process(L, "the environment");
     return os_result(L, lua_isnoneornil(L, 2) ? unsetenv(name)
                                               : setenv(name, luaL_checkstring(L, 2), 1));
 }

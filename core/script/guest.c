@@ -2,20 +2,13 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "script/answer.h"
 #include "script/core.h"
 #include "script/task.h"
 #include "script/value.h"
-#include "spawn/zygote_server.h"
 #include "wire/header.h"
-
-#define SPARE_STRINGS 1024
 
 static const char registry_key; /* its address is the key */
 
@@ -49,7 +42,8 @@ static struct worker *worker_of(const struct task *t)
 static void request_ended(struct task *t, lua_State *L, int status, int first)
 {
     struct worker *w = worker_of(t);
-    bool ok = answer_with(&w->data, t->id, L, status, first);
+    /* Who has ended the worker by hand gives no answer any more. */
+    bool ok = w->state != WORKER_ENDED && answer_with(&w->data, t->id, L, status, first);
 
     pumps_leave(&((struct guest *)t->owner)->pumps, t);
     status_call_ended(w->status, t->number, t->method, t->started_ns, now_ns(), !ok);
@@ -126,7 +120,7 @@ static void start_request(struct guest *g, const struct message *m, uint32_t met
 
     header_read(m->header, &header);
     t->scope.deadline_ms =
-        header.deadline_ms ? reactor_now_ms(&g->worker.reactor) + header.deadline_ms : 0;
+        header.deadline_ms ? reactor_now_ms(g->worker.reactor) + header.deadline_ms : 0;
     t->wants_context = header.has_more;
     t->claimed = header.claimed && is_keyed(g, method);
     t->ended = request_ended;
@@ -318,92 +312,41 @@ static void on_shutdown(void *ctx)
 
 /* ---- life ---- */
 
-static const struct worker_guest worker_guest = {on_limber, on_start,  on_proceed, on_request,
-                                                 on_cancel, on_credit, on_shutdown};
+const struct worker_guest guest_handlers = {on_limber, on_start,  on_proceed, on_request,
+                                            on_cancel, on_credit, on_shutdown};
 
 static void worker_uncaught(struct runtime *rt)
 {
-    worker_abort(&((struct guest *)rt->owner)->worker);
+    worker_exit(&((struct guest *)rt->owner)->worker, 1);
 }
 
-static int run_worker(void *ctx, const struct worker_fds *fds)
+void guest_begin(struct guest *g)
 {
-    struct guest *g = ctx;
-    int code;
-
-    if (uv_loop_fork(g->runtime->uv) < 0) {
-        fprintf(stderr, "titan: a worker could not make its loop: out of descriptors\n");
-        return 1;
-    }
-    ids_forget(&g->runtime->ids);
     g->is_worker = true;
     pumps_open(&g->pumps);
     g->runtime->owner = g;
     g->runtime->uncaught = worker_uncaught;
-    code = worker_run(&g->worker, g->runtime->uv, fds, &worker_guest, g);
+}
+
+void guest_end(struct guest *g)
+{
     tasks_close(g->runtime);
     pumps_close(&g->pumps);
     g->runtime->status = NULL;
     worker_close(&g->worker);
-    return code;
 }
 
-static int read_boot(int fd, uint8_t **bytes, size_t *len)
+int guest_warm_up(struct guest *g, struct span boot, struct failure *why)
 {
-    struct stat st;
-
-    if (fstat(fd, &st) < 0) {
-        return -1;
-    }
-    *len = (size_t)st.st_size;
-    *bytes = malloc(*len + 1);
-    if (*bytes == NULL || pread(fd, *bytes, *len, 0) != (ssize_t)*len) {
-        free(*bytes);
-        return -1;
-    }
-    return 0;
-}
-
-/* Lua's table of short strings doubles when it is full, and writes to each string then: in a worker
- * that would make every page with a string a copy of its own. Doubled here, it stays so: a
- * collection halves it only when three quarters are empty. */
-static void make_room_for_strings(lua_State *L)
-{
-    lua_createtable(L, SPARE_STRINGS, 0);
-    for (int i = 1; i <= SPARE_STRINGS; i++) {
-        lua_pushfstring(L, "spare %d", i);
-        lua_rawseti(L, -2, i);
-    }
-    lua_pop(L, 1);
-}
-
-static int warm_up(void *ctx, int boot_fd, struct failure *why)
-{
-    struct guest *g = ctx;
-    struct span boot;
-    uint8_t *bytes;
-    int status;
-
-    if (read_boot(boot_fd, &bytes, &boot.len) < 0) {
-        return fail(why, TITAN_E_SPAWN_FAILED, "the boot data cannot be read");
-    }
-    boot.at = bytes;
     g->worker.control.limits = WIRE_LIMITS_DEFAULT;
-    status = protected_main(g, "warm_up", &boot);
-    free(bytes);
-    if (status != LUA_OK) {
+    if (protected_main(g, "warm_up", &boot) != LUA_OK) {
         fail(why, TITAN_E_SPAWN_FAILED, "%s", luaL_tolstring(g->L, -1, NULL));
         lua_pop(g->L, 2);
         return why->code;
     }
-    make_room_for_strings(g->L);
-    lua_gc(g->L, LUA_GCCOLLECT);
-    lua_gc(g->L, LUA_GCCOLLECT);
-    state_seal(g->memory);
     return TITAN_OK;
 }
 
-/* Everything that can be loaded before the fork is. */
 static int open_state(lua_State *L)
 {
     struct guest *g = lua_touserdata(L, 1);
@@ -423,38 +366,34 @@ static int open_state(lua_State *L)
     return 0;
 }
 
-int titan_zygote_main(int argc, char **argv)
+int guest_open(struct guest *g, struct failure *why)
 {
-    struct guest g = {
-        .methods = LUA_NOREF,
-        .by_name = LUA_NOREF,
-        .keyed = LUA_NOREF,
-        .self = LUA_NOREF,
-        .handler = LUA_NOREF,
-        .refuse = LUA_NOREF,
-        .cancelled = LUA_NOREF,
-    };
-    struct zygote_guest guest = {warm_up, run_worker, &g};
-    int code = zygote_begin();
+    memset(g, 0, sizeof *g);
+    g->methods = LUA_NOREF;
+    g->by_name = LUA_NOREF;
+    g->keyed = LUA_NOREF;
+    g->self = LUA_NOREF;
+    g->handler = LUA_NOREF;
+    g->refuse = LUA_NOREF;
+    g->cancelled = LUA_NOREF;
+    g->L = state_new(&g->memory);
+    if (g->L == NULL) {
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
+    lua_pushcfunction(g->L, open_state);
+    lua_pushlightuserdata(g->L, g);
+    if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) {
+        fail(why, TITAN_E_SPAWN_FAILED, "%s", lua_tostring(g->L, -1));
+        guest_close(g);
+        return why->code;
+    }
+    return TITAN_OK;
+}
 
-    (void)argc;
-    (void)argv;
-    if (code != 0) {
-        return code;
+void guest_close(struct guest *g)
+{
+    if (g->L != NULL) {
+        state_close(g->L, g->memory);
+        g->L = NULL;
     }
-    code = 1;
-    g.L = state_new(&g.memory);
-    if (g.L == NULL) {
-        fprintf(stderr, "titan-zygote: out of memory\n");
-        return 1;
-    }
-    lua_pushcfunction(g.L, open_state);
-    lua_pushlightuserdata(g.L, &g);
-    if (lua_pcall(g.L, 1, 0, 0) != LUA_OK) {
-        fprintf(stderr, "titan-zygote: %s\n", lua_tostring(g.L, -1));
-    } else {
-        code = zygote_serve(&guest);
-    }
-    state_close(g.L, g.memory);
-    return code;
 }

@@ -1,7 +1,7 @@
 /*
- * The guest of the zygote and of each worker: a lua_State that is made warm in the zygote and
- * serves the worker's methods in its children. lua/titan/worker.lua is the part of it written in
- * Lua.
+ * The guest of a worker: a lua_State that serves its methods. It is made warm in the zygote and
+ * serves in its children (guest_process.c), or it is made and serves on a thread (guest_thread.c).
+ * lua/titan/worker.lua is the part of it written in Lua.
  */
 #ifndef TITAN_SCRIPT_GUEST_H
 #define TITAN_SCRIPT_GUEST_H
@@ -9,7 +9,7 @@
 #include "script/pump.h"
 #include "script/runtime.h"
 #include "script/state.h"
-#include "worker/worker.h"
+#include "spawn/thread.h"
 
 struct guest {
     lua_State *L;
@@ -18,15 +18,29 @@ struct guest {
     struct worker worker;
     struct pumps pumps;
     bool is_worker;
-    int methods;   /* registry: list of functions, by method id + 1 */
-    int by_name;   /* registry: name -> method id of the public ones */
-    int keyed;     /* registry: method id -> true of those that are idempotent by key */
-    int self;      /* registry: what methods get as self */
-    int handler;   /* registry: makes an error that travels of what a method raised */
-    int refuse;    /* registry: (name) -> the error for a method that cannot be called */
-    int cancelled; /* registry: the error of a call whose caller no longer waits */
-    int lua_main;  /* registry: titan.worker */
+    struct thread *thread; /* it runs on; NULL: a process of its own */
+    int methods;           /* registry: list of functions, by method id + 1 */
+    int by_name;           /* registry: name -> method id of the public ones */
+    int keyed;             /* registry: method id -> true of those that are idempotent by key */
+    int self;              /* registry: what methods get as self */
+    int handler;           /* registry: makes an error that travels of what a method raised */
+    int refuse;            /* registry: (name) -> the error for a method that cannot be called */
+    int cancelled;         /* registry: the error of a call whose caller no longer waits */
+    int lua_main;          /* registry: titan.worker */
 };
+
+/* Makes the state and loads the Lua part. TITAN_OK, or nothing is open. */
+int guest_open(struct guest *g, struct failure *why);
+void guest_close(struct guest *g);
+
+/* Loads what is to be loaded before any class: `boot` is what the manager says of it. */
+int guest_warm_up(struct guest *g, struct span boot, struct failure *why);
+
+/* Around the life of its worker, which is opened and run in between. */
+void guest_begin(struct guest *g);
+void guest_end(struct guest *g);
+
+extern const struct worker_guest guest_handlers;
 
 /* The guest this state serves; NULL when it is not a worker's. */
 struct guest *guest_of(lua_State *L);

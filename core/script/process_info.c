@@ -108,8 +108,8 @@ void process_info_push(lua_State *L, const struct process *p)
         set_integer(L, "pid", (uint64_t)p->pid);
     }
     set_string(L, "status", process_status_name(p));
-    set_string(L, "isolation", "process");
-    set_string(L, "transport", "unix");
+    set_string(L, "isolation", p->body->isolation);
+    set_string(L, "transport", p->body->transport);
     set_integer(L, "start_time", p->start_wall_ms);
     if (p->end_wall_ms > 0) {
         set_integer(L, "end_time", p->end_wall_ms);

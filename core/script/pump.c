@@ -53,7 +53,7 @@ static void ask_round(struct guest *g)
     struct channel *c = g->worker.data.channel;
 
     if (has_room(g)) {
-        reactor_flush_later(&g->worker.reactor, &g->pumps.round);
+        reactor_flush_later(g->worker.reactor, &g->pumps.round);
     } else {
         c->room_len = AHEAD_LEN;
         c->when_room = &g->pumps.round;

@@ -42,21 +42,37 @@ void script_fail(lua_State *L, const char *message)
     abort(); /* not reached */
 }
 
-static int to_text(lua_State *L)
+/* (error, where) -> the line to print */
+static int report_line(lua_State *L)
 {
+    lua_pushstring(L, "titan: ");
+    lua_pushvalue(L, 2);
+    lua_pushstring(L, ": ");
     luaL_tolstring(L, 1, NULL);
+    lua_pushstring(L, "\n");
+    lua_concat(L, 5);
     return 1;
 }
 
 void script_report(lua_State *L, int index, const char *where)
 {
+    struct runtime *rt = runtime_of(L);
+    const char *text;
+    size_t len;
+
     index = lua_absindex(L, index);
-    lua_pushcfunction(L, to_text);
+    lua_pushcfunction(L, report_line);
     lua_pushvalue(L, index);
-    if (lua_pcall(L, 1, 1, 0) != LUA_OK || lua_type(L, -1) != LUA_TSTRING) {
-        fprintf(stderr, "titan: %s: an error object that cannot be shown\n", where);
+    lua_pushstring(L, where);
+    if (lua_pcall(L, 2, 1, 0) != LUA_OK || lua_type(L, -1) != LUA_TSTRING) {
+        lua_pushfstring(L, "titan: %s: an error object that cannot be shown\n", where);
+        lua_remove(L, -2);
+    }
+    text = lua_tolstring(L, -1, &len);
+    if (rt->report != NULL) {
+        rt->report(rt, text, len);
     } else {
-        fprintf(stderr, "titan: %s: %s\n", where, lua_tostring(L, -1));
+        (void)fwrite(text, 1, len, stderr);
     }
     lua_pop(L, 1);
 }
@@ -93,13 +109,18 @@ static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
 
 /* ---- life ---- */
 
+int runtime_open_reactor(struct runtime *rt)
+{
+    int code = rt->reactor_open ? TITAN_OK : reactor_open(&rt->reactor, rt->uv);
+
+    rt->reactor_open = code == TITAN_OK;
+    return code;
+}
+
 struct reactor *runtime_reactor(struct runtime *rt)
 {
-    if (!rt->reactor_open) {
-        if (reactor_open(&rt->reactor, rt->uv) < 0) {
-            luaL_error(rt->L, "titan: out of memory");
-        }
-        rt->reactor_open = true;
+    if (runtime_open_reactor(rt) < 0) {
+        luaL_error(rt->L, "titan: out of memory");
     }
     return &rt->reactor;
 }

@@ -35,7 +35,9 @@ struct runtime {
     struct status_page *status; /* in a worker: where to note which method runs; else NULL */
     /* An error nobody can catch was reported: end what runs here, with a failure. */
     void (*uncaught)(struct runtime *rt);
-    void *owner; /* of `uncaught` */
+    /* Prints to where this state's errors go; NULL: to stderr. */
+    void (*report)(struct runtime *rt, const char *text, size_t len);
+    void *owner; /* of both */
 };
 
 /* The state's runtime. Raises a Lua error when memory or descriptors are out. */
@@ -43,6 +45,9 @@ struct runtime *runtime_of(lua_State *L);
 
 /* Opens the reactor on first use: not in a zygote, whose children need one each. */
 struct reactor *runtime_reactor(struct runtime *rt);
+
+/* The same outside of Lua. TITAN_OK or TITAN_E_LIMIT_EXCEEDED. */
+int runtime_open_reactor(struct runtime *rt);
 
 /* The clock for durations, in ns: the one that core.monotonic_ms says, also while it is held. */
 uint64_t runtime_now_ns(const struct runtime *rt);

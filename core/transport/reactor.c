@@ -1,17 +1,29 @@
 #include "transport/reactor.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "titan.h"
+#include "transport/bell.h"
 
 #define NEVER UINT64_MAX
 #define QUIET_TURNS 2
 
 /* ---- the end of a turn ---- */
+
+static void nothing(uv_idle_t *handle)
+{
+    (void)handle;
+}
+
+void reactor_stay_awake(struct reactor *r)
+{
+    if (r->uv != NULL) {
+        uv_idle_start(&r->awake, nothing);
+    }
+}
 
 static void flush_once(struct reactor *r)
 {
@@ -52,6 +64,32 @@ static void tell_quiet(struct reactor *r)
     }
 }
 
+/* ---- the mail ---- */
+
+/* With a post that came since the last look the loop must not sleep. */
+static void await_mail(struct reactor *r)
+{
+    uint64_t until_ns;
+
+    if (r->spin_ns > 0 && mailbox_is_empty(r->mail)) {
+        until_ns = now_ns() + r->spin_ns;
+        while (mailbox_is_empty(r->mail) && now_ns() < until_ns) {
+            spin_pause();
+        }
+    }
+    if (!mailbox_fall_asleep(r->mail)) {
+        reactor_stay_awake(r);
+    }
+}
+
+static void look_at_mail(uv_check_t *handle)
+{
+    struct reactor *r = handle->data;
+
+    mailbox_awake(r->mail);
+    mailbox_deliver(r->mail);
+}
+
 /* Twice: what resumed tasks wrote goes out in this turn, too. What they resume again has the next
  * one, so that tasks that wake each other keep the loop from nothing. */
 static void flush_turn(uv_prepare_t *handle)
@@ -65,17 +103,10 @@ static void flush_turn(uv_prepare_t *handle)
     }
     if (list_empty(&r->dirty) && list_empty(&r->quiet)) {
         uv_idle_stop(&r->awake);
+        if (r->mail != NULL) {
+            await_mail(r);
+        }
     }
-}
-
-static void nothing(uv_idle_t *handle)
-{
-    (void)handle;
-}
-
-void reactor_stay_awake(struct reactor *r)
-{
-    uv_idle_start(&r->awake, nothing);
 }
 
 void reactor_when_quiet(struct reactor *r, struct flusher *f)
@@ -96,7 +127,10 @@ void flusher_init(struct flusher *f, void (*flush)(struct flusher *f))
 
 uint64_t reactor_now_ms(const struct reactor *r)
 {
-    return r->held ? r->held_ms : uv_now(r->uv) + r->ahead_ms;
+    if (r->held) {
+        return r->held_ms;
+    }
+    return r->uv != NULL ? uv_now(r->uv) + r->ahead_ms : r->turn_ms;
 }
 
 static void alarm_rang(uv_timer_t *handle);
@@ -114,7 +148,7 @@ static void set_alarm(struct reactor *r, uint64_t at_ms)
 {
     uint64_t now = reactor_now_ms(r);
 
-    if (at_ms < r->alarm_ms && (!r->held || at_ms <= now)) {
+    if (r->uv != NULL && at_ms < r->alarm_ms && (!r->held || at_ms <= now)) {
         ring(r, at_ms, at_ms > now ? at_ms - now : 0);
     }
 }
@@ -125,6 +159,9 @@ static void hold_loop(struct reactor *r, struct timer *t, bool hold)
         return;
     }
     t->holds = hold;
+    if (r->uv == NULL) {
+        return;
+    }
     if (hold && r->holding++ == 0) {
         uv_ref((uv_handle_t *)&r->alarm);
     } else if (!hold && --r->holding == 0) {
@@ -132,13 +169,11 @@ static void hold_loop(struct reactor *r, struct timer *t, bool hold)
     }
 }
 
-static void alarm_rang(uv_timer_t *handle)
+static void fire_due(struct reactor *r)
 {
-    struct reactor *r = handle->data;
     size_t at_most = r->timers.len; /* those that are armed for now meanwhile have the next turn */
     struct heap_node *node;
 
-    r->alarm_ms = 0; /* whatever is armed meanwhile is looked at below */
     while ((node = heap_first(&r->timers)) != NULL && node->key <= reactor_now_ms(r) &&
            at_most-- > 0) {
         struct timer *t = list_entry(node, struct timer, node);
@@ -146,6 +181,14 @@ static void alarm_rang(uv_timer_t *handle)
         timer_disarm(r, t);
         t->fire(t);
     }
+}
+
+static void alarm_rang(uv_timer_t *handle)
+{
+    struct reactor *r = handle->data;
+
+    r->alarm_ms = 0; /* whatever is armed meanwhile is looked at below */
+    fire_due(r);
     r->alarm_ms = NEVER;
     if (is_due(r)) {
         /* Not now: libuv would call back in this very turn, before it looks at descriptors. */
@@ -207,6 +250,9 @@ uint64_t reactor_next_ms(const struct reactor *r)
 
 static void reset_alarm(struct reactor *r)
 {
+    if (r->uv == NULL) {
+        return;
+    }
     uv_timer_stop(&r->alarm);
     r->alarm_ms = NEVER;
     set_alarm(r, reactor_next_ms(r));
@@ -240,97 +286,6 @@ void reactor_release_clock(struct reactor *r)
     }
 }
 
-/* ---- descriptors ---- */
-
-struct watch {
-    uv_poll_t poll;
-    struct reactor *reactor;
-    watch_fn fn;
-    void *ctx;
-    int fd;
-    int events;
-};
-
-static void watch_ready(uv_poll_t *poll, int status, int events)
-{
-    struct watch *w = poll->data;
-
-    if (status < 0) {
-        /* POLLERR: libuv has stopped the handle. The owner's read says what it was, and its next
-         * watch_events starts the handle again. */
-        w->events = 0;
-        events = UV_READABLE;
-    }
-    w->fn(w->ctx, events);
-}
-
-static void watch_closed(uv_handle_t *handle)
-{
-    struct watch *w = handle->data;
-
-    w->reactor->open--;
-    free(w);
-}
-
-struct watch *watch_open(struct reactor *r, int fd, int events, watch_fn fn, void *ctx)
-{
-    struct watch *w = calloc(1, sizeof *w);
-
-    if (w == NULL) {
-        return NULL;
-    }
-    if (uv_poll_init(r->uv, &w->poll, fd) < 0) {
-        free(w);
-        return NULL;
-    }
-    w->poll.data = w;
-    w->reactor = r;
-    w->fn = fn;
-    w->ctx = ctx;
-    w->fd = fd;
-    r->open++;
-    if (watch_events(w, events) < 0) {
-        uv_close((uv_handle_t *)&w->poll, watch_closed);
-        return NULL;
-    }
-    return w;
-}
-
-int watch_fd(const struct watch *w)
-{
-    return w->fd;
-}
-
-int watch_events(struct watch *w, int events)
-{
-    if (w->events == events) {
-        return 0;
-    }
-    w->events = events;
-    return events ? uv_poll_start(&w->poll, events, watch_ready) : uv_poll_stop(&w->poll);
-}
-
-void watch_hold(struct watch *w, bool hold)
-{
-    if (hold) {
-        uv_ref((uv_handle_t *)&w->poll);
-    } else {
-        uv_unref((uv_handle_t *)&w->poll);
-    }
-}
-
-void watch_close(struct watch **w)
-{
-    struct watch *closing = *w;
-
-    if (closing == NULL) {
-        return;
-    }
-    *w = NULL;
-    uv_close((uv_handle_t *)&closing->poll, watch_closed);
-    close(closing->fd);
-}
-
 /* ---- life ---- */
 
 static void own_handle_closed(uv_handle_t *handle)
@@ -340,17 +295,22 @@ static void own_handle_closed(uv_handle_t *handle)
     r->open--;
 }
 
-int reactor_open(struct reactor *r, uv_loop_t *uv)
+static void clear(struct reactor *r)
 {
     memset(r, 0, sizeof *r);
-    r->uv = uv;
     r->alarm_ms = NEVER;
     list_init(&r->dirty);
     list_init(&r->quiet);
+}
+
+int reactor_open(struct reactor *r, uv_loop_t *uv)
+{
+    clear(r);
     r->scratch = malloc(SCRATCH_LEN);
     if (r->scratch == NULL) {
         return TITAN_E_LIMIT_EXCEEDED;
     }
+    r->uv = uv;
     uv_prepare_init(uv, &r->turn);
     uv_idle_init(uv, &r->awake);
     uv_timer_init(uv, &r->alarm);
@@ -364,15 +324,116 @@ int reactor_open(struct reactor *r, uv_loop_t *uv)
     return TITAN_OK;
 }
 
+/* No turn is over while posts come in: what is left of the mail when its owner ends is delivered.
+ */
+static void close_mail(struct reactor *r)
+{
+    mailbox_close(r->mail);
+    mailbox_release(r->mail);
+    r->mail = NULL;
+}
+
 void reactor_close(struct reactor *r)
 {
-    uv_close((uv_handle_t *)&r->turn, own_handle_closed);
-    uv_close((uv_handle_t *)&r->awake, own_handle_closed);
-    uv_close((uv_handle_t *)&r->alarm, own_handle_closed);
-    while (r->open > 0) {
-        uv_run(r->uv, UV_RUN_NOWAIT);
+    if (r->mail != NULL) {
+        close_mail(r);
+        if (r->bell != NULL) {
+            watch_close(&r->bell);
+            uv_close((uv_handle_t *)&r->looked, own_handle_closed);
+        }
+    }
+    if (r->uv != NULL) {
+        uv_close((uv_handle_t *)&r->turn, own_handle_closed);
+        uv_close((uv_handle_t *)&r->awake, own_handle_closed);
+        uv_close((uv_handle_t *)&r->alarm, own_handle_closed);
+        while (r->open > 0) {
+            uv_run(r->uv, UV_RUN_NOWAIT);
+        }
     }
     heap_free(&r->timers);
     free(r->scratch);
     r->scratch = NULL;
+}
+
+/* ---- mail from other threads ---- */
+
+static void bell_rang(void *ctx, int events)
+{
+    struct reactor *r = ctx;
+    uint64_t rings;
+
+    (void)events;
+    (void)!read(watch_fd(r->bell), &rings, sizeof rings); /* the mail itself is looked at later */
+}
+
+int reactor_take_mail(struct reactor *r, struct mailbox *m)
+{
+    int fd = bell_dup(m);
+
+    if (fd < 0) {
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    r->bell = watch_open(r, fd, UV_READABLE, bell_rang, r);
+    if (r->bell == NULL) {
+        close(fd);
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    watch_hold(r->bell, false);
+    uv_check_init(r->uv, &r->looked);
+    r->looked.data = r;
+    uv_check_start(&r->looked, look_at_mail);
+    uv_unref((uv_handle_t *)&r->looked);
+    r->open++;
+    r->mail = mailbox_hold(m);
+    return TITAN_OK;
+}
+
+int reactor_open_mail(struct reactor *r)
+{
+    struct mailbox *m;
+    int code;
+
+    if (r->mail != NULL) {
+        return TITAN_OK;
+    }
+    m = bell_new();
+    if (m == NULL) {
+        return TITAN_E_LIMIT_EXCEEDED;
+    }
+    code = reactor_take_mail(r, m);
+    mailbox_release(m);
+    return code;
+}
+
+void reactor_hold(struct reactor *r)
+{
+    if (r->held_by++ == 0 && r->bell != NULL) {
+        watch_hold(r->bell, true);
+    }
+}
+
+void reactor_unhold(struct reactor *r)
+{
+    if (--r->held_by == 0 && r->bell != NULL) {
+        watch_hold(r->bell, false);
+    }
+}
+
+/* ---- a reactor that somebody else turns ---- */
+
+void reactor_open_bare(struct reactor *r, struct mailbox *m)
+{
+    clear(r);
+    r->mail = mailbox_hold(m);
+    r->turn_ms = now_ns() / 1000000u;
+}
+
+uint64_t reactor_turn(struct reactor *r)
+{
+    r->turn_ms = now_ns() / 1000000u;
+    fire_due(r);
+    mailbox_deliver(r->mail);
+    flush_once(r);
+    flush_once(r);
+    return list_empty(&r->dirty) ? reactor_next_ms(r) : 0;
 }

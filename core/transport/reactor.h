@@ -4,6 +4,9 @@
  * alone.
  *
  * Its clock can be held, for tests: time then stands still until it is moved by hand.
+ *
+ * Other threads reach it by its mailbox alone. A bare reactor has no loop, and so no descriptors:
+ * whoever owns it turns it, on one thread at a time.
  */
 #ifndef TITAN_TRANSPORT_REACTOR_H
 #define TITAN_TRANSPORT_REACTOR_H
@@ -12,11 +15,14 @@
 
 #include "base/heap.h"
 #include "base/list.h"
+#include "transport/mailbox.h"
 
 #define SCRATCH_LEN ((size_t)128 * 1024)
 
+struct watch;
+
 struct reactor {
-    uv_loop_t *uv;
+    uv_loop_t *uv; /* NULL: a bare one */
     uv_prepare_t turn;
     uv_idle_t awake; /* active while something is to be flushed: keeps the loop from sleeping */
     uv_timer_t alarm;
@@ -27,10 +33,16 @@ struct reactor {
     unsigned quiet_turns;
     bool held; /* the clock stands still at held_ms */
     uint64_t held_ms;
-    uint64_t ahead_ms; /* of the loop's clock (modulo 2^64), since it was held and moved */
-    unsigned open;     /* uv handles whose close callback is still to come */
-    unsigned holding;  /* timers that keep the loop alive */
-    uint8_t *scratch;  /* what channels read into */
+    uint64_t ahead_ms;    /* of the loop's clock (modulo 2^64), since it was held and moved */
+    unsigned open;        /* uv handles whose close callback is still to come */
+    unsigned holding;     /* timers that keep the loop alive */
+    uint8_t *scratch;     /* what channels read into */
+    uint64_t turn_ms;     /* the time of a bare one */
+    struct mailbox *mail; /* held; NULL: no other thread knows of it */
+    struct watch *bell;   /* what wakes the loop for it */
+    uv_check_t looked;
+    unsigned held_by; /* what waits for mail and keeps the loop alive */
+    uint64_t spin_ns; /* how long to look for mail before sleeping */
 };
 
 /* TITAN_OK or TITAN_E_LIMIT_EXCEEDED. The loop must outlive the reactor. */
@@ -39,6 +51,25 @@ int reactor_open(struct reactor *r, uv_loop_t *uv);
 /* Closes everything and runs the loop until the last close callback has been called. Every watch
  * and timer must be gone. */
 void reactor_close(struct reactor *r);
+
+/* ---- mail from other threads ---- */
+
+/* From now on this loop delivers what is posted there: a mailbox of bell_new, or a new one unless
+ * it has one. TITAN_OK or TITAN_E_LIMIT_EXCEEDED. */
+int reactor_take_mail(struct reactor *r, struct mailbox *m);
+int reactor_open_mail(struct reactor *r);
+
+/* Something waits for mail: the loop stays alive. */
+void reactor_hold(struct reactor *r);
+void reactor_unhold(struct reactor *r);
+
+/* ---- without a loop ---- */
+
+void reactor_open_bare(struct reactor *r, struct mailbox *m);
+
+/* Fires what is due, delivers the mail, flushes what was written. Returns when it wants the next
+ * turn: 0 at once, else a time in ms (CLOCK_MONOTONIC), UINT64_MAX when mail comes. */
+uint64_t reactor_turn(struct reactor *r);
 
 /* ---- deadlines ---- */
 
@@ -77,7 +108,6 @@ uint64_t reactor_next_ms(const struct reactor *r);
 
 /* ---- descriptors ---- */
 
-struct watch;
 typedef void (*watch_fn)(void *ctx, int events); /* UV_READABLE | UV_WRITABLE */
 
 /* Owns `fd` from success on. NULL when memory or descriptors are out (the fd stays the caller's).

@@ -18,6 +18,13 @@ int status_map(struct status_page **page, int fd)
     return 0;
 }
 
+static void begin(struct status_page *page)
+{
+    page->version = STATUS_VERSION;
+    status_store(page->keeps_latencies, 1);
+    status_idle(page);
+}
+
 int status_create(struct status_page **page, int *fd)
 {
     int code;
@@ -38,9 +45,20 @@ int status_create(struct status_page **page, int *fd)
         close(*fd);
         return code;
     }
-    (*page)->version = STATUS_VERSION;
-    status_store((*page)->keeps_latencies, 1);
-    status_idle(*page);
+    begin(*page);
+    return 0;
+}
+
+int status_make(struct status_page **page)
+{
+    void *at =
+        mmap(NULL, sizeof **page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (at == MAP_FAILED) {
+        return -errno;
+    }
+    *page = at;
+    begin(*page);
     return 0;
 }
 

@@ -64,6 +64,9 @@ struct status_page {
 /* A fresh page as a descriptor (which the caller owns) and mapped. 0 or -errno. */
 int status_create(struct status_page **page, int *fd);
 
+/* A fresh page for a worker in this process. 0 or -errno. */
+int status_make(struct status_page **page);
+
 /* The page of a descriptor, which stays the caller's. 0 or -errno. */
 int status_map(struct status_page **page, int fd);
 

@@ -7,14 +7,15 @@
 
 #include "wire/mp_write.h"
 
-/* A worker that cannot send all its answers reads no new requests. */
 #define READ_PAUSE_LEN ((size_t)8 << 20)
 
 static void end(struct worker *w, int exit_code)
 {
     w->state = WORKER_ENDED;
     w->exit_code = exit_code;
-    uv_stop(w->reactor.uv);
+    if (w->reactor->uv != NULL) {
+        uv_stop(w->reactor->uv);
+    }
 }
 
 /* In WORKER_STOPPING, whenever one of the conditions may have come true. */
@@ -37,9 +38,9 @@ void worker_hooks_done(struct worker *w)
     end_if_done(w);
 }
 
-void worker_abort(struct worker *w)
+void worker_exit(struct worker *w, int exit_code)
 {
-    end(w, 1);
+    end(w, exit_code);
 }
 
 void worker_declared(struct worker *w, struct span payload)
@@ -183,51 +184,84 @@ static bool is_spare(int control)
     return poll(&readable, 1, 0) == 0;
 }
 
-static int open_all(struct worker *w, uv_loop_t *uv, const struct worker_fds *fds)
+/* A worker that cannot send all its answers reads no new requests. */
+static void open_done(struct worker *w)
 {
-    struct wire_limits limits = WIRE_LIMITS_DEFAULT;
-    int code = status_map(&w->status, fds->status);
-
-    close(fds->status);
-    if (code < 0) {
-        return code;
-    }
+    w->data.channel->read_pause_len = READ_PAUSE_LEN;
     status_store(w->status->pid, (int32_t)getpid());
-    code = reactor_open(&w->reactor, uv);
-    if (code < 0) {
-        return code;
-    }
-    code = peer_open(&w->control, &w->reactor, fds->control, &limits, &control_events, w);
-    if (code < 0) {
-        return code;
-    }
-    code = peer_open(&w->data, &w->reactor, fds->data, &limits, &data_events, w);
-    if (code == TITAN_OK) {
-        w->data.channel->read_pause_len = READ_PAUSE_LEN;
-    }
-    return code;
+    say_hello(w);
 }
 
-int worker_run(struct worker *w, uv_loop_t *uv, const struct worker_fds *fds,
-               const struct worker_guest *guest, void *ctx)
+static void init(struct worker *w, struct reactor *r, const struct worker_guest *guest, void *ctx)
 {
     memset(w, 0, sizeof *w);
+    w->reactor = r;
     w->guest = guest;
     w->ctx = ctx;
-    if (open_all(w, uv, fds) < 0) {
-        fprintf(stderr, "titan: a worker could not set itself up: out of memory or descriptors\n");
-        return 1;
+}
+
+int worker_open_fds(struct worker *w, struct reactor *r, const struct worker_fds *fds,
+                    const struct worker_guest *guest, void *ctx)
+{
+    struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    int code;
+
+    init(w, r, guest, ctx);
+    code = status_map(&w->status, fds->status);
+    close(fds->status);
+    w->owns_status = code == 0;
+    if (code == 0) {
+        code = peer_open(&w->control, r, fds->control, &limits, &control_events, w);
     }
-    say_hello(w);
+    if (code == TITAN_OK) {
+        code = peer_open(&w->data, r, fds->data, &limits, &data_events, w);
+    }
+    if (code < 0) {
+        return code;
+    }
+    open_done(w);
     if (is_spare(fds->control)) {
         w->guest->limber(w->ctx);
     }
-    while (w->state != WORKER_ENDED) {
-        uv_run(uv, UV_RUN_DEFAULT);
+    return TITAN_OK;
+}
+
+int worker_open_links(struct worker *w, struct reactor *r, const struct worker_links *links,
+                      const struct worker_guest *guest, void *ctx)
+{
+    struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    int code;
+
+    init(w, r, guest, ctx);
+    w->status = links->status;
+    code = peer_open_inproc(&w->control, r, links->control, 1, &limits, &control_events, w);
+    if (code < 0) {
+        inproc_abandon(links->control, 1);
+        inproc_abandon(links->data, 1);
+        return code;
     }
+    code = peer_open_inproc(&w->data, r, links->data, 1, &limits, &data_events, w);
+    if (code < 0) {
+        inproc_abandon(links->data, 1);
+        return code;
+    }
+    open_done(w);
+    return TITAN_OK;
+}
+
+int worker_run(struct worker *w)
+{
+    while (w->state != WORKER_ENDED) {
+        uv_run(w->reactor->uv, UV_RUN_DEFAULT);
+    }
+    worker_finish(w);
+    return w->exit_code;
+}
+
+void worker_finish(struct worker *w)
+{
     channel_finish(w->data.channel);
     channel_finish(w->control.channel);
-    return w->exit_code;
 }
 
 void worker_close(struct worker *w)
@@ -236,8 +270,7 @@ void worker_close(struct worker *w)
 
     peer_close(&w->data, &over);
     peer_close(&w->control, &over);
-    if (w->reactor.scratch != NULL) {
-        reactor_close(&w->reactor);
+    if (w->owns_status) {
+        status_unmap(&w->status);
     }
-    status_unmap(&w->status);
 }

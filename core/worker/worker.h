@@ -44,10 +44,11 @@ enum worker_state {
 };
 
 struct worker {
-    struct reactor reactor;
+    struct reactor *reactor;
     struct peer data;
     struct peer control;
     struct status_page *status;
+    bool owns_status;
     const struct worker_guest *guest;
     void *ctx;
     enum worker_state state;
@@ -57,14 +58,29 @@ struct worker {
     int exit_code;
 };
 
-/* What a worker is born with. */
+/* What a worker is born with: in a process of its own, */
 struct worker_fds {
     int data, control, status;
 };
 
-/* Takes the descriptors over, says hello and serves until the end. Returns the exit code. */
-int worker_run(struct worker *w, uv_loop_t *uv, const struct worker_fds *fds,
-               const struct worker_guest *guest, void *ctx);
+/* or in memory that it shares with its manager: its ends are those with number 1. */
+struct worker_links {
+    struct inproc_link *data, *control;
+    struct status_page *status; /* stays the caller's, until worker_close at the least */
+};
+
+/* Opens it on a reactor, takes the descriptors or the ends over, and says hello. TITAN_OK, or what
+ * was opened is closed by worker_close all the same. */
+int worker_open_fds(struct worker *w, struct reactor *r, const struct worker_fds *fds,
+                    const struct worker_guest *guest, void *ctx);
+int worker_open_links(struct worker *w, struct reactor *r, const struct worker_links *links,
+                      const struct worker_guest *guest, void *ctx);
+
+/* Serves until the end, on the reactor's loop. Returns the exit code. */
+int worker_run(struct worker *w);
+
+/* All that was written leaves, once it has ended. */
+void worker_finish(struct worker *w);
 
 /* After worker_run, once nothing of the guest's waits for an answer any more. */
 void worker_close(struct worker *w);
@@ -76,8 +92,8 @@ void worker_failed(struct worker *w, struct span payload);
 
 void worker_hooks_done(struct worker *w);
 
-/* Ends the worker with exit code 1, as after an error that nobody can catch. */
-void worker_abort(struct worker *w);
+/* Ends the worker now: with exit code 1 after an error that nobody can catch. */
+void worker_exit(struct worker *w, int exit_code);
 
 /* Every request is bracketed by these two. */
 static inline void worker_call_started(struct worker *w)

@@ -24,6 +24,7 @@ local class = {}
 ---@field dependencies titan.Dependency[] sorted by alias
 ---@field env table<string, string|false>
 ---@field cwd? string
+---@field isolation? titan.Isolation
 ---@field startup_timeout? integer ms
 ---@field restart_policy? table what it says, over what the config says
 ---@field health? table what it says, over what the config says
@@ -127,6 +128,7 @@ function class.process(declaration, level)
     dependencies = checked.dependencies,
     env = checked.env,
     cwd = checked.cwd,
+    isolation = checked.isolation,
     startup_timeout = checked.startup_timeout,
     restart_policy = checked.restart_policy,
     health = checked.health,

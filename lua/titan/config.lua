@@ -21,7 +21,7 @@ local STARTUP_TIMEOUT <const> = 10000 -- ms
 
 ---@type table<string, titan.Schema>
 local manager_fields = {
-  isolation = shared.fields.isolation,
+  isolation = shared.with_default(shared.fields.isolation, "process"),
   transport = shared.fields.transport,
   host = {
     kind = "string", default = "127.0.0.1", pending = "the tcp transport",
@@ -145,8 +145,10 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 
 -- What they become ---------------------------------------------------------------------
 
+---@alias titan.Isolation "process"|"worker"
+
 ---@class titan.Config every duration in ms, every size in bytes
----@field isolation "process"
+---@field isolation titan.Isolation
 ---@field transport "unix"
 ---@field host string
 ---@field preload string[]
@@ -176,7 +178,7 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 ---@field shutdown_timeout? integer
 ---@field restart_policy? table what it says, over what the class and the config say
 ---@field health? table what it says, over what the class and the config say
----@field isolation "process"
+---@field isolation? titan.Isolation what it says, or the class; else the config decides
 ---@field transport "unix"
 
 --- The complete config: what was given, over the defaults. Raises `invalid_config`.
@@ -212,6 +214,7 @@ function config.spawn_options(given, class, where)
   local declared = class or { env = {}, dependencies = {} }
   options.startup_timeout = options.startup_timeout or declared.startup_timeout or STARTUP_TIMEOUT
   options.cwd = options.cwd or declared.cwd
+  options.isolation = options.isolation or declared.isolation
   options.dependencies = merged_dependencies(declared.dependencies, options.dependencies)
   for variable, value in pairs(declared.env) do
     if options.env[variable] == nil then

@@ -217,10 +217,22 @@ local function start_tracing(options)
   end
 end
 
+-- Too late to be another: this code runs in it.
+---@param loaded titan.Class
+---@param spec table
+local function check_isolation(loaded, spec)
+  if loaded.isolation and loaded.isolation ~= spec.isolation and not spec.isolation_given then
+    errors.raise("invalid_config", string.format("the class says isolation = %q, which the manager "
+      .. "cannot know of a class that it does not load: say it where it is spawned, or spawn what "
+      .. "require returns", loaded.isolation))
+  end
+end
+
 ---@param spec table as titan.manager writes it
 local function run_start(spec)
   set_surroundings(spec.env, spec.cwd)
   local loaded = load_class(spec)
+  check_isolation(loaded, spec)
   current.class = loaded
   declare(loaded, spec)
   apply_class(loaded, spec)

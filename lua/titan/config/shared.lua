@@ -39,6 +39,18 @@ function shared.deadline_schema(doc, default)
   return { kind = "one_of", of = { positive, none }, default = default, doc = doc }
 end
 
+--- The same schema, for a place where there is a default.
+---@param field titan.Schema
+---@param default any
+---@return titan.Schema
+function shared.with_default(field, default)
+  local copy = { default = default }
+  for key, value in pairs(field) do
+    copy[key] = value
+  end
+  return copy
+end
+
 --- Dependencies in the form that everything after the check uses.
 ---@param services table<string, string> alias -> service
 ---@return titan.Dependency[] sorted by alias
@@ -77,9 +89,9 @@ shared.fields = {
     doc = "how long loading the class and `init` may take",
   },
   isolation = {
-    kind = "enum", values = { "process" }, default = "process",
-    pending_values = { worker = "worker isolation", thread = "thread isolation" },
-    doc = "what a worker runs in",
+    kind = "enum", values = { "process", "worker" },
+    pending_values = { thread = "thread isolation" },
+    doc = "what a worker runs in: a process of its own, or a thread of the manager's process",
   },
   transport = {
     kind = "enum", values = { "unix" }, default = "unix",

@@ -148,6 +148,21 @@ local function untravelling(err)
   return errors.new("invalid_config", (err.message:gsub("^value", "options")))
 end
 
+-- What belongs to a whole process cannot be given to a thread of one.
+---@param isolation titan.Isolation
+---@param options titan.SpawnOptions
+local function check_isolation(isolation, options)
+  if isolation == "process" then
+    return
+  end
+  local refused = options.cwd and "cwd" or next(options.env) ~= nil and "env"
+  if refused then
+    errors.raise("invalid_config", string.format("options.%s: belongs to a process, and isolation "
+      .. "%q shares the manager's; hand it to init in `options`, or use isolation = \"process\"",
+      refused, isolation))
+  end
+end
+
 ---@param target titan.Target
 ---@param options titan.SpawnOptions
 ---@param keeper? { handle: userdata, key: string|integer, pool: titan.Pool? } the supervisor and
@@ -158,10 +173,13 @@ function Manager:_launch(target, options, keeper)
   local class_name = target.class and target.class.name or self.class_names[target.file]
   local name = options.name or self:_free_name(class_name or target.name)
   local timeout = self.config.resources.timeout or 0
+  local isolation = options.isolation or self.config.isolation
+  check_isolation(isolation, options)
   local spec = {
     class_name = class_name,
     module = target.module, file = target.file, name = name, named = options.name ~= nil,
-    options = options.options, env = options.env, cwd = options.cwd,
+    options = options.options, env = options.env, cwd = options.cwd, isolation = isolation,
+    isolation_given = options.isolation ~= nil,
     dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
     latencies = self.config.monitoring.metrics, scope = pool and pool.name or nil,
     awaits_all = keeper ~= nil and not pool, tracing = self:_tracing_spec(),
@@ -176,7 +194,7 @@ function Manager:_launch(target, options, keeper)
   end
   service.policy_of_class = not target.class and (not keeper or pool) and policy or nil
   local ok, process = pcall(core.manager_spawn, self.handle, name, spec, options.startup_timeout,
-    timeout, policy(class_policy), keeper and keeper.handle, keeper and keeper.key)
+    timeout, policy(class_policy), isolation, keeper and keeper.handle, keeper and keeper.key)
   if not ok then
     error(untravelling(process), 0)
   end

@@ -3,7 +3,7 @@
 --- What titan.manager takes. Every key may be left out.
 ---@class titan.manager.Config
 --- What workers run in. (default: "process")
----@field isolation? "process"
+---@field isolation? "process"|"worker"
 --- How the manager and its workers talk. (default: "unix")
 ---@field transport? "unix"
 --- Modules, or paths of files, that are loaded once, before any worker is forked.
@@ -168,7 +168,7 @@
 --- How it is asked how it is, key by key; false: never by itself.
 ---@field health? titan.health.Options|false
 --- What it runs in. (default: "process")
----@field isolation? "process"
+---@field isolation? "process"|"worker"
 --- How the manager and it talk. (default: "unix")
 ---@field transport? "unix"
 

@@ -1,0 +1,136 @@
+/* The life of a process on a thread of the manager's (spawn/thread.h). */
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "manager/manager.h"
+#include "manager/process_parts.h"
+
+#define KILL_GRACE_MS 1000 /* from the kill until a thread that is stuck in C is given up */
+
+/* On the manager's thread, after its last word. */
+static void thread_ended(struct thread *t)
+{
+    struct process *p = t->owner;
+
+    p->thread_over = true;
+    process_dispatch(p, EVENT_EXITED);
+}
+
+static int open_links(struct process *p, const struct thread_ends *ends)
+{
+    const struct wire_limits control_limits = WIRE_LIMITS_DEFAULT;
+    struct manager *m = p->manager;
+    int code =
+        peer_open_inproc(&p->data, m->reactor, ends->data, 0, &m->limits, &process_data_events, p);
+
+    if (code < 0) {
+        inproc_abandon(ends->data, 0);
+        inproc_abandon(ends->control, 0);
+        return code;
+    }
+    code = peer_open_inproc(&p->control, m->reactor, ends->control, 0, &control_limits,
+                            &process_control_events, p);
+    if (code < 0) {
+        inproc_abandon(ends->control, 0);
+    }
+    return code;
+}
+
+static void begin(struct process *p)
+{
+    struct manager *m = p->manager;
+    struct thread_ends ends;
+    int code = reactor_open_mail(m->reactor);
+
+    if (code < 0) {
+        fail(&p->last_error, code, "cannot start the worker's thread: out of descriptors");
+        process_dispatch(p, EVENT_FORK_FAILED);
+        return;
+    }
+    p->state = PROCESS_FORKING;
+    output_open_fed(&p->out, m->reactor, process_hear_line, p);
+    output_open_fed(&p->err, m->reactor, process_hear_line, p);
+    p->thread_over = false;
+    p->thread = thread_start(m->reactor, &m->thread_guest,
+                             (struct span){buf_front(&m->boot), buf_len(&m->boot)}, &ends,
+                             thread_ended, p, &p->last_error);
+    if (p->thread == NULL) {
+        process_dispatch(p, EVENT_FORK_FAILED);
+        return;
+    }
+    p->status = ends.status;
+    code = open_links(p, &ends);
+    if (code == TITAN_OK) {
+        code = peer_notify(&p->control, "start",
+                           (struct span){buf_front(&p->spec), buf_len(&p->spec)});
+    }
+    process_dispatch(p, EVENT_FORKED);
+    if (code < 0) {
+        fail(&p->last_error, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+        process_dispatch(p, EVENT_GARBAGE);
+    }
+}
+
+static bool exists(const struct process *p)
+{
+    return p->thread != NULL && !p->reaped;
+}
+
+static void kill_thread(struct process *p)
+{
+    if (exists(p) && !p->thread_over) {
+        thread_kill(p->thread);
+        /* When it does not end: PROCESS_KILLED gives it up at its alarm. */
+        (void)timer_arm(p->manager->reactor, &p->alarm, KILL_GRACE_MS, true);
+    }
+}
+
+static int signal_thread(struct process *p, int signal)
+{
+    (void)signal;
+    return exists(p) ? -ENOTSUP : -ESRCH;
+}
+
+static void reap(struct process *p)
+{
+    if (!exists(p)) {
+        return;
+    }
+    p->reaped = true;
+    if (!p->thread_over && p->manager->closing) {
+        p->thread_over = thread_await(p->thread, KILL_GRACE_MS);
+    } else if (p->thread_over) {
+        (void)thread_join(p->thread);
+    }
+    if (!p->thread_over) {
+        thread_give_up(p->thread);
+        fail(&p->last_error, TITAN_E_WORKER_LOST,
+             "did not end when it was killed (stuck in C code?) and was given up; its thread goes "
+             "on until that returns");
+        return;
+    }
+    p->exit_known = true;
+    if (thread_is_dying(p->thread)) {
+        p->exit_signal = SIGKILL;
+    } else {
+        p->exit_code = p->thread->exit_code;
+    }
+}
+
+static void forget(struct process *p)
+{
+    p->status = NULL;
+    thread_release(&p->thread);
+}
+
+const struct body body_thread = {
+    .isolation = "worker",
+    .transport = "inproc",
+    .begin = begin,
+    .kill = kill_thread,
+    .signal = signal_thread,
+    .reap = reap,
+    .exists = exists,
+    .forget = forget,
+};

@@ -1,0 +1,14 @@
+/*
+ * What a worker on a thread prints. The process's stdout is not its own, so print, io.write,
+ * io.stdout and io.stderr of its state go to the manager, line by line like what a process prints;
+ * and os.exit ends the worker, not everybody.
+ */
+#ifndef TITAN_SCRIPT_THREAD_OUTPUT_H
+#define TITAN_SCRIPT_THREAD_OUTPUT_H
+
+#include "script/guest.h"
+
+/* False when memory is out. */
+bool thread_output_open(struct guest *g);
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * A channel in memory, between two threads of one process (or two ends on one): see channel.h. Both
+ * ends are made at once, each is opened later by the thread that uses it.
+ */
+#ifndef TITAN_TRANSPORT_INPROC_H
+#define TITAN_TRANSPORT_INPROC_H
+
+#include "transport/channel.h"
+#include "transport/mailbox.h"
+
+struct inproc_link;
+
+/* End 0 is of the owner of `a`, end 1 of the owner of `b`; the link holds both mailboxes. NULL when
+ * memory is out. */
+struct inproc_link *inproc_new(struct mailbox *a, struct mailbox *b);
+
+/* Opens an end, on a reactor that takes the mail of that end. What had come before is delivered at
+ * the end of the turn. NULL when memory is out. */
+struct channel *channel_inproc(struct inproc_link *l, int end, struct reactor *r,
+                               const struct channel_events *events, void *ctx);
+
+/* For an end that is not opened, or could not be: the other one hears that it is lost. Any thread.
+ */
+void inproc_abandon(struct inproc_link *l, int end);
+
+#endif
