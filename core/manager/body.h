@@ -1,6 +1,7 @@
 /*
- * What a process lives in: a process of the system's own, forked by the zygote, or a thread of the
- * manager's. One interface; the state machine (process_states.c) knows no difference.
+ * What a process lives in: a process of the system's own, forked by the zygote, a thread of the
+ * manager's, or a share of some. One interface; the state machine (process_states.c) knows no
+ * difference.
  */
 #ifndef TITAN_MANAGER_BODY_H
 #define TITAN_MANAGER_BODY_H
@@ -28,6 +29,7 @@ struct body {
 };
 
 extern const struct body body_process; /* process_fork.c */
-extern const struct body body_thread;  /* process_thread.c */
+extern const struct body body_worker;  /* process_thread.c: a thread of its own */
+extern const struct body body_thread;  /* the same file: by turns with others on a few */
 
 #endif

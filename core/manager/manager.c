@@ -240,6 +240,7 @@ int manager_open(struct manager *m, struct reactor *r, const struct manager_opti
     list_init(&m->pending);
     list_init(&m->startable);
     m->thread_guest = options->thread_guest;
+    m->threads = options->threads;
     if (!buf_append(&m->boot, options->boot.at, options->boot.len)) {
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
@@ -295,6 +296,10 @@ void manager_close(struct manager *m)
         map_remove(&m->by_name, &p->by_name);
         process_destroy(p);
     }
+    if (m->sched != NULL && sched_units(m->sched) == 0) {
+        sched_close(m->sched); /* else it is as stuck as what was given up */
+    }
+    m->sched = NULL;
     spare_close(m);
     zygote_close(&m->zygote);
     reactor_flush_later(m->reactor, &m->turn);

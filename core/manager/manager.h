@@ -38,8 +38,10 @@ struct manager {
     void *ctx;
     struct wire_limits limits;
     struct zygote_client zygote;
-    struct thread_guest thread_guest;
+    const struct thread_guest *thread_guest;
     struct buf boot;       /* what every thread is told */
+    struct sched *sched;   /* of isolation "thread"; NULL before the first */
+    unsigned threads;      /* that it has; 0: as many as there are processors */
     struct list processes; /* that have not ended, in order of their spawn */
     struct list pending;   /* of these, those that wait for the zygote, */
     struct list startable; /* and those that wait for the end of the turn alone */
@@ -64,7 +66,8 @@ struct manager_options {
     uint32_t sweep_interval_ms; /* how often the kernel is asked about every process (sweep.c) */
     bool spare;                 /* whether a worker is forked ahead of its need (spare.h) */
     struct span boot;           /* goes to the zygote, which starts at once */
-    struct thread_guest thread_guest; /* what runs on threads */
+    const struct thread_guest *thread_guest; /* what runs on threads */
+    unsigned threads; /* of isolation "thread"; 0: as many as there are processors */
 };
 
 int manager_open(struct manager *m, struct reactor *r, const struct manager_options *options,

@@ -1,4 +1,4 @@
-/* The life of a process on a thread of the manager's (spawn/thread.h). */
+/* The life of a process on a thread of the manager's, or by turns with others on some. */
 #include <errno.h>
 #include <signal.h>
 #include <unistd.h>
@@ -37,24 +37,47 @@ static int open_links(struct process *p, const struct thread_ends *ends)
     return code;
 }
 
+/* What threads of this kind need, made when the first is started. */
+static int prepare(struct process *p)
+{
+    struct manager *m = p->manager;
+    int code = reactor_open_mail(m->reactor);
+
+    if (code == TITAN_OK && p->body == &body_thread && m->sched == NULL) {
+        m->sched = sched_open(&(struct sched_options){.threads = m->threads});
+        code = m->sched ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
+    }
+    if (code < 0) {
+        fail(&p->last_error, code,
+             "cannot start the worker's thread: out of descriptors, memory "
+             "or threads");
+    }
+    return code;
+}
+
 static void begin(struct process *p)
 {
     struct manager *m = p->manager;
     struct thread_ends ends;
-    int code = reactor_open_mail(m->reactor);
+    struct thread_spec spec = {
+        .guest = m->thread_guest,
+        .r = m->reactor,
+        .boot = {buf_front(&m->boot), buf_len(&m->boot)},
+        .ended = thread_ended,
+        .owner = p,
+    };
+    int code;
 
-    if (code < 0) {
-        fail(&p->last_error, code, "cannot start the worker's thread: out of descriptors");
+    if (prepare(p) < 0) {
         process_dispatch(p, EVENT_FORK_FAILED);
         return;
     }
+    spec.sched = p->body == &body_thread ? m->sched : NULL;
     p->state = PROCESS_FORKING;
     output_open_fed(&p->out, m->reactor, process_hear_line, p);
     output_open_fed(&p->err, m->reactor, process_hear_line, p);
     p->thread_over = false;
-    p->thread = thread_start(m->reactor, &m->thread_guest,
-                             (struct span){buf_front(&m->boot), buf_len(&m->boot)}, &ends,
-                             thread_ended, p, &p->last_error);
+    p->thread = thread_start(&spec, &ends, &p->last_error);
     if (p->thread == NULL) {
         process_dispatch(p, EVENT_FORK_FAILED);
         return;
@@ -100,8 +123,6 @@ static void reap(struct process *p)
     p->reaped = true;
     if (!p->thread_over && p->manager->closing) {
         p->thread_over = thread_await(p->thread, KILL_GRACE_MS);
-    } else if (p->thread_over) {
-        (void)thread_join(p->thread);
     }
     if (!p->thread_over) {
         thread_give_up(p->thread);
@@ -111,10 +132,10 @@ static void reap(struct process *p)
         return;
     }
     p->exit_known = true;
+    p->exit_code = thread_join(p->thread);
     if (thread_is_dying(p->thread)) {
+        p->exit_code = -1;
         p->exit_signal = SIGKILL;
-    } else {
-        p->exit_code = p->thread->exit_code;
     }
 }
 
@@ -124,8 +145,19 @@ static void forget(struct process *p)
     thread_release(&p->thread);
 }
 
-const struct body body_thread = {
+const struct body body_worker = {
     .isolation = "worker",
+    .transport = "inproc",
+    .begin = begin,
+    .kill = kill_thread,
+    .signal = signal_thread,
+    .reap = reap,
+    .exists = exists,
+    .forget = forget,
+};
+
+const struct body body_thread = {
+    .isolation = "thread",
     .transport = "inproc",
     .begin = begin,
     .kill = kill_thread,

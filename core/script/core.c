@@ -175,7 +175,7 @@ static int load_embedded(lua_State *L)
 /* luv on this state's own loop, whichever of the two is asked for first. */
 static int open_luv(lua_State *L)
 {
-    runtime_of(L);
+    (void)runtime_loop(L, runtime_of(L));
     return luaopen_luv(L);
 }
 

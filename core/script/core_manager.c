@@ -197,7 +197,8 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
     return value_encode(L, index, &limits, b, why);
 }
 
-/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve) -> manager */
+/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve, threads) ->
+ * manager */
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {
@@ -219,7 +220,8 @@ static int manager_open_lua(lua_State *L)
     options.limits.outstanding = core_field_uint(L, 2, "outstanding");
     options.sweep_interval_ms = (uint32_t)luaL_checkinteger(L, 5);
     options.spare = lua_toboolean(L, 6);
-    options.thread_guest = guest_on_thread;
+    options.thread_guest = &guest_on_thread;
+    options.threads = (unsigned)luaL_optinteger(L, 8, 0);
     runtime_reactor(rt);
     sm = lua_newuserdatauv(L, sizeof *sm, 4);
     memset(sm, 0, sizeof *sm);
@@ -343,8 +345,8 @@ static struct pool_worker *check_worker(lua_State *L, int index)
 
 static const struct body *check_isolation(lua_State *L, int index)
 {
-    static const char *const names[] = {"process", "worker", NULL};
-    static const struct body *const bodies[] = {&body_process, &body_thread};
+    static const char *const names[] = {"process", "worker", "thread", NULL};
+    static const struct body *const bodies[] = {&body_process, &body_worker, &body_thread};
 
     return bodies[luaL_checkoption(L, index, NULL, names)];
 }

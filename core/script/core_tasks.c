@@ -63,7 +63,7 @@ static void arm(lua_State *L, struct task *t, lua_Integer ms)
 {
     luaL_argcheck(L, ms >= 0, 1, "a time is not negative");
     t->timer.fire = time_is_up;
-    uv_update_time(t->runtime->uv); /* a sleep is never shorter than it says */
+    reactor_update_time(runtime_reactor(t->runtime)); /* a sleep is never shorter than it says */
     if (!timer_arm(runtime_reactor(t->runtime), &t->timer, (uint64_t)ms, true)) {
         luaL_error(L, "titan: out of memory");
     }

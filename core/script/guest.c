@@ -353,7 +353,7 @@ static int open_state(lua_State *L)
 
     luaL_openlibs(L);
     core_preload(L);
-    g->runtime = runtime_of(L);
+    g->runtime = g->mail ? runtime_bare(L, g->mail) : runtime_of(L);
     lua_pushlightuserdata(L, g);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
     lua_getglobal(L, "require");
@@ -366,9 +366,10 @@ static int open_state(lua_State *L)
     return 0;
 }
 
-int guest_open(struct guest *g, struct failure *why)
+int guest_open(struct guest *g, struct mailbox *mail, struct failure *why)
 {
     memset(g, 0, sizeof *g);
+    g->mail = mail;
     g->methods = LUA_NOREF;
     g->by_name = LUA_NOREF;
     g->keyed = LUA_NOREF;

@@ -18,6 +18,7 @@ struct guest {
     struct worker worker;
     struct pumps pumps;
     bool is_worker;
+    struct mailbox *mail;  /* whose posts lead to its turns; NULL: it has a loop */
     struct thread *thread; /* it runs on; NULL: a process of its own */
     int methods;           /* registry: list of functions, by method id + 1 */
     int by_name;           /* registry: name -> method id of the public ones */
@@ -29,8 +30,9 @@ struct guest {
     int lua_main;          /* registry: titan.worker */
 };
 
-/* Makes the state and loads the Lua part. TITAN_OK, or nothing is open. */
-int guest_open(struct guest *g, struct failure *why);
+/* Makes the state and loads the Lua part. With a mailbox it has no loop but takes turns
+ * (runtime_turn). TITAN_OK, or nothing is open. */
+int guest_open(struct guest *g, struct mailbox *mail, struct failure *why);
 void guest_close(struct guest *g);
 
 /* Loads what is to be loaded before any class: `boot` is what the manager says of it. */

@@ -96,7 +96,7 @@ int titan_zygote_main(int argc, char **argv)
     if (code != 0) {
         return code;
     }
-    if (guest_open(&g, &why) < 0) {
+    if (guest_open(&g, NULL, &why) < 0) {
         fprintf(stderr, "titan-zygote: %s\n", why.message);
         return 1;
     }

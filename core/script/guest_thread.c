@@ -1,22 +1,23 @@
 /* A guest on a thread: a lua_State of its own, made and served there. */
-#include <lauxlib.h>
+#include "script/guest_thread.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 #include "script/guest.h"
-#include "script/guest_thread.h"
 #include "script/thread_output.h"
 #include "titan.h"
-#include "transport/reactor.h"
 #include "wire/mp_write.h"
 
 /* What is wrong before the class is looked at: the manager hears it as a failed start. */
 static void fail_start(struct guest *g, const struct failure *why)
 {
+    const char *code = titan_error_name(why->code);
     struct buf b = {0};
 
     if (mp_write_map(&b, 2) && mp_write_str(&b, "code", 4) &&
-        mp_write_str(&b, titan_error_name(why->code), strlen(titan_error_name(why->code))) &&
-        mp_write_str(&b, "message", 7) && mp_write_str(&b, why->message, strlen(why->message))) {
+        mp_write_str(&b, code, strlen(code)) && mp_write_str(&b, "message", 7) &&
+        mp_write_str(&b, why->message, strlen(why->message))) {
         worker_failed(&g->worker, (struct span){buf_front(&b), buf_len(&b)});
     } else {
         worker_exit(&g->worker, 1);
@@ -24,45 +25,104 @@ static void fail_start(struct guest *g, const struct failure *why)
     buf_free(&b);
 }
 
-static int serve(struct guest *g, struct thread *t)
+/* False when memory or descriptors are out; then the links' ends are given up. */
+static bool open_worker(struct guest *g, struct thread *t)
 {
-    struct failure why;
-    struct span boot = {buf_front(&t->boot), buf_len(&t->boot)};
+    struct runtime *rt = g->runtime;
 
+    g->thread = t;
+    guest_begin(g);
+    if (runtime_open_reactor(rt) < 0 ||
+        (!t->by_turns && reactor_take_mail(&rt->reactor, t->mail) < 0)) {
+        inproc_abandon(t->links.data, 1);
+        inproc_abandon(t->links.control, 1);
+        return false;
+    }
+    if (worker_open_links(&g->worker, &rt->reactor, &t->links, &guest_handlers, g) < 0 ||
+        !thread_output_open(g)) {
+        return false;
+    }
     t->worker = &g->worker;
+    return true;
+}
+
+static void warm_up(struct guest *g, struct thread *t)
+{
+    struct span boot = {buf_front(&t->boot), buf_len(&t->boot)};
+    struct failure why;
+
     if (guest_warm_up(g, boot, &why) < 0) {
         fail_start(g, &why);
     }
-    return worker_run(&g->worker);
 }
 
-static int run(void *ctx, struct thread *t)
+/* NULL when there is none. */
+static struct guest *begin(struct thread *t)
 {
-    struct guest g;
+    struct guest *g = malloc(sizeof *g);
     struct failure why;
-    struct reactor *r;
-    int code = 1;
 
-    (void)ctx;
-    if (guest_open(&g, &why) < 0) {
+    if (g == NULL || guest_open(g, t->by_turns ? t->mail : NULL, &why) < 0) {
         inproc_abandon(t->links.data, 1);
         inproc_abandon(t->links.control, 1);
-        return 1;
+        free(g);
+        return NULL;
     }
-    g.thread = t;
-    r = &g.runtime->reactor;
-    guest_begin(&g);
-    if (runtime_open_reactor(g.runtime) < 0 || reactor_take_mail(r, t->mail) < 0) {
-        inproc_abandon(t->links.data, 1);
-        inproc_abandon(t->links.control, 1);
-    } else if (worker_open_links(&g.worker, r, &t->links, &guest_handlers, &g) == TITAN_OK &&
-               thread_output_open(&g)) {
-        code = serve(&g, t);
+    if (!open_worker(g, t)) {
+        guest_end(g);
+        guest_close(g);
+        free(g);
+        return NULL;
     }
+    warm_up(g, t);
+    return g;
+}
+
+static int end(struct guest *g, struct thread *t)
+{
+    int code = g->worker.exit_code;
+
     t->worker = NULL;
-    guest_end(&g);
-    guest_close(&g);
+    guest_end(g);
+    guest_close(g);
+    free(g);
     return code;
 }
 
-const struct thread_guest guest_on_thread = {run, NULL};
+/* ---- spawn/thread.h ---- */
+
+static int run(struct thread *t)
+{
+    struct guest *g = begin(t);
+
+    if (g == NULL) {
+        return 1;
+    }
+    (void)worker_run(&g->worker);
+    return end(g, t);
+}
+
+static uint64_t turn(struct thread *t, struct sched_thread *on)
+{
+    struct guest *g = t->state;
+    uint64_t due_ms = 0;
+
+    if (g == NULL) {
+        g = begin(t);
+        t->state = g;
+    }
+    if (g != NULL && g->worker.state != WORKER_ENDED) {
+        due_ms = runtime_turn(g->runtime, &t->unit, on);
+    }
+    if (g != NULL && g->worker.state != WORKER_ENDED) {
+        return due_ms;
+    }
+    t->exit_code = 1;
+    if (g != NULL) {
+        worker_finish(&g->worker);
+        t->exit_code = end(g, t);
+    }
+    return THREAD_ENDED;
+}
+
+const struct thread_guest guest_on_thread = {run, turn};

@@ -1,11 +1,14 @@
 #include "script/runtime.h"
 
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <luv/luv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "script/task.h"
 
 static const char registry_key; /* its address is the key */
@@ -111,8 +114,13 @@ static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
 
 int runtime_open_reactor(struct runtime *rt)
 {
-    int code = rt->reactor_open ? TITAN_OK : reactor_open(&rt->reactor, rt->uv);
+    int code = TITAN_OK;
 
+    if (!rt->reactor_open && rt->bare) {
+        reactor_open_bare(&rt->reactor, rt->mail);
+    } else if (!rt->reactor_open) {
+        code = reactor_open(&rt->reactor, rt->uv);
+    }
     rt->reactor_open = code == TITAN_OK;
     return code;
 }
@@ -138,6 +146,7 @@ static int runtime_gc(lua_State *L)
     struct runtime *rt = lua_touserdata(L, 1);
 
     tasks_close(rt);
+    watch_close(&rt->inner);
     if (rt->reactor_open) {
         reactor_close(&rt->reactor);
         rt->reactor_open = false;
@@ -152,8 +161,21 @@ static int runtime_gc(lua_State *L)
     return 0;
 }
 
+static void make_loop(lua_State *L, struct runtime *rt)
+{
+    if (uv_loop_init(&rt->own_loop) < 0) {
+        luaL_error(L, "titan: cannot make a loop: out of memory or descriptors");
+    }
+    rt->uv = &rt->own_loop;
+    rt->owns_loop = true;
+    luv_set_loop(L, rt->uv);
+    luv_set_callback(L, luv_callback);
+}
+
+/* (mailbox or nil) -> the userdata */
 static int runtime_new(lua_State *L)
 {
+    struct mailbox *mail = lua_touserdata(L, 1);
     struct runtime *rt = lua_newuserdatauv(L, sizeof *rt, 0);
 
     memset(rt, 0, sizeof *rt);
@@ -162,16 +184,15 @@ static int runtime_new(lua_State *L)
     lua_pop(L, 1);
     tasks_open(rt);
     clock_open(rt);
-    rt->uv = luv_loop(L);
-    if (rt->uv == NULL) {
-        if (uv_loop_init(&rt->own_loop) < 0) {
-            return luaL_error(L, "titan: cannot make a loop: out of memory or descriptors");
+    rt->mail = mail;
+    rt->bare = mail != NULL;
+    if (!rt->bare) {
+        rt->uv = luv_loop(L);
+        if (rt->uv == NULL) {
+            make_loop(L, rt);
         }
-        rt->uv = &rt->own_loop;
-        rt->owns_loop = true;
-        luv_set_loop(L, rt->uv);
+        luv_set_callback(L, luv_callback);
     }
-    luv_set_callback(L, luv_callback);
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, runtime_gc);
     lua_setfield(L, -2, "__gc");
@@ -179,17 +200,87 @@ static int runtime_new(lua_State *L)
     return 1;
 }
 
+static struct runtime *make(lua_State *L, struct mailbox *mail)
+{
+    struct runtime *rt;
+
+    lua_pushcfunction(L, runtime_new);
+    lua_pushlightuserdata(L, mail);
+    lua_call(L, 1, 1);
+    rt = lua_touserdata(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+    return rt;
+}
+
 struct runtime *runtime_of(lua_State *L)
 {
     struct runtime *rt;
 
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key) == LUA_TNIL) {
-        lua_pop(L, 1);
-        runtime_new(L);
-        lua_pushvalue(L, -1);
-        lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
-    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
     rt = lua_touserdata(L, -1);
     lua_pop(L, 1);
-    return rt;
+    return rt != NULL ? rt : make(L, NULL);
+}
+
+/* ---- by turns ---- */
+
+struct runtime *runtime_bare(lua_State *L, struct mailbox *mail)
+{
+    return make(L, mail);
+}
+
+uv_loop_t *runtime_loop(lua_State *L, struct runtime *rt)
+{
+    if (rt->uv == NULL) {
+        make_loop(L, rt);
+    }
+    return rt->uv;
+}
+
+/* Its own loop has something to do: so has its unit. */
+static void inner_ready(void *ctx, int events)
+{
+    struct runtime *rt = ctx;
+
+    (void)events;
+    rt->mail->wake(rt->mail);
+}
+
+/* A loop in a loop: it lies in that of one thread, where its state stays from now on. */
+static void attach_loop(struct runtime *rt, struct unit *u, struct sched_thread *on)
+{
+    int fd = fcntl(uv_backend_fd(rt->uv), F_DUPFD_CLOEXEC, 0);
+
+    unit_pin(u);
+    if (fd >= 0) {
+        rt->inner = watch_open(sched_thread_reactor(on), fd, UV_READABLE, inner_ready, rt);
+    }
+    if (rt->inner == NULL && fd >= 0) {
+        close(fd);
+    }
+}
+
+/* What its handles have to do, without waiting. Returns when they want to be looked at again. */
+static uint64_t turn_loop(struct runtime *rt, struct unit *u, struct sched_thread *on)
+{
+    int timeout_ms;
+
+    if (rt->inner == NULL) {
+        attach_loop(rt, u, on);
+    }
+    uv_run(rt->uv, UV_RUN_NOWAIT);
+    timeout_ms = uv_backend_timeout(rt->uv);
+    if (rt->inner == NULL && uv_loop_alive(rt->uv)) {
+        return 0; /* without descriptors it is looked at again and again */
+    }
+    return timeout_ms < 0 || !uv_loop_alive(rt->uv) ? UINT64_MAX
+                                                    : now_ns() / 1000000u + (uint64_t)timeout_ms;
+}
+
+uint64_t runtime_turn(struct runtime *rt, struct unit *u, struct sched_thread *on)
+{
+    uint64_t inner_ms = rt->uv != NULL ? turn_loop(rt, u, on) : UINT64_MAX;
+    uint64_t due_ms = reactor_turn(&rt->reactor);
+
+    return inner_ms < due_ms ? inner_ms : due_ms;
 }

@@ -9,16 +9,20 @@
 
 #include "base/errors.h"
 #include "base/ids.h"
+#include "spawn/sched.h"
 #include "transport/reactor.h"
 #include "worker/status.h"
 
 struct task;
 
 struct runtime {
-    lua_State *L; /* the main thread */
-    uv_loop_t *uv;
+    lua_State *L;       /* the main thread */
+    uv_loop_t *uv;      /* NULL: none yet */
     uv_loop_t own_loop; /* unless luv had made one before */
     bool owns_loop;
+    bool bare;            /* the reactor is not the loop's: see runtime_turn */
+    struct mailbox *mail; /* of a bare one */
+    struct watch *inner;  /* of a bare one's loop, in that of the thread it is pinned to */
 
     struct reactor reactor;
     bool reactor_open;
@@ -39,6 +43,17 @@ struct runtime {
     void (*report)(struct runtime *rt, const char *text, size_t len);
     void *owner; /* of both */
 };
+
+/* The runtime of a new state that has no loop, but is given turns whenever there is a post in the
+ * mailbox. It makes itself a loop when `luv` is asked for. Raises as below. */
+struct runtime *runtime_bare(lua_State *L, struct mailbox *mail);
+
+/* One of these turns, as a run of the unit. Returns when it wants the next: 0 at once,
+ * else a time in ms, UINT64_MAX when there is mail. */
+uint64_t runtime_turn(struct runtime *rt, struct unit *u, struct sched_thread *on);
+
+/* The loop for luv. Raises when descriptors are out. */
+uv_loop_t *runtime_loop(lua_State *L, struct runtime *rt);
 
 /* The state's runtime. Raises a Lua error when memory or descriptors are out. */
 struct runtime *runtime_of(lua_State *L);

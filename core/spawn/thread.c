@@ -4,8 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "transport/bell.h"
@@ -26,63 +24,32 @@ void thread_release(struct thread **held)
     if (t == NULL || atomic_fetch_sub_explicit(&t->holders, 1, memory_order_acq_rel) > 1) {
         return;
     }
-    if (t->mail != NULL) {
+    if (t->mail != NULL && !t->by_turns) {
         mailbox_release(t->mail);
     }
-    if (t->to != NULL) {
-        mailbox_release(t->to);
-    }
+    mailbox_release(t->to);
     status_unmap(&t->links.status);
+    sem_destroy(&t->has_ended);
     buf_free(&t->boot);
     free(t);
 }
 
-/* ---- on the thread ---- */
+/* ---- its end ---- */
 
-/* The end of its loop; what runs in it is interrupted by a signal. */
-static void deliver_dying(struct post *p)
+/* The last that it does: nobody reads what the manager still had to say. */
+static void end(struct thread *t)
 {
-    struct thread *t = list_entry(p, struct thread, dying);
-
-    if (t->worker != NULL) {
-        worker_exit(t->worker, EXIT_KILLED);
-    }
-    thread_release(&t);
-}
-
-/* Signals of the host's are for its own threads. */
-static void block_signals(void)
-{
-    sigset_t all;
-
-    sigfillset(&all);
-    sigdelset(&all, SIGURG); /* interrupts what runs */
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGILL);
-    sigdelset(&all, SIGABRT);
-    pthread_sigmask(SIG_SETMASK, &all, NULL);
-}
-
-static void *run(void *arg)
-{
-    struct thread *t = arg;
-
-    block_signals();
-    pthread_setname_np(pthread_self(), "titan-worker");
-    atomic_store_explicit(&t->tid, (int32_t)gettid(), memory_order_relaxed);
-    t->exit_code = t->guest->run(t->guest->ctx, t);
-    /* Nobody reads what the manager still had to say. */
     mailbox_close(t->mail);
+    if (t->by_turns) {
+        mailbox_release(&t->turns);
+    }
+    sem_post(&t->has_ended);
     if (!mailbox_post(t->to, &t->over)) {
         thread_release(&t);
     }
-    return NULL;
 }
 
-/* ---- at the manager ---- */
-
+/* At the manager. */
 static void deliver_over(struct post *p)
 {
     struct thread *t = list_entry(p, struct thread, over);
@@ -93,20 +60,41 @@ static void deliver_over(struct post *p)
     thread_release(&t);
 }
 
-/* Both links, with an end for each side, and the page. */
-static int make_links(struct thread *t)
+/* The end of its loop, or its turns; what runs in it is interrupted by a signal. */
+static void deliver_dying(struct post *p)
 {
-    t->links.data = inproc_new(t->to, t->mail);
-    if (t->links.data == NULL) {
-        return -ENOMEM;
+    struct thread *t = list_entry(p, struct thread, dying);
+
+    if (t->worker != NULL) {
+        worker_exit(t->worker, EXIT_KILLED);
     }
-    t->links.control = inproc_new(t->to, t->mail);
-    if (t->links.control == NULL) {
-        inproc_abandon(t->links.data, 0);
-        inproc_abandon(t->links.data, 1);
-        return -ENOMEM;
+    thread_release(&t);
+}
+
+/* ---- on a thread of its own ---- */
+
+/* Signals of the host's are for its own threads. */
+static void block_signals(void)
+{
+    static const int ours[] = {SIGURG, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    sigset_t others;
+
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        sigdelset(&others, ours[i]);
     }
-    return status_make(&t->links.status);
+    pthread_sigmask(SIG_SETMASK, &others, NULL);
+}
+
+static void *run(void *arg)
+{
+    struct thread *t = arg;
+
+    block_signals();
+    pthread_setname_np(pthread_self(), "titan-worker");
+    t->exit_code = t->guest->run(t);
+    end(t);
+    return NULL;
 }
 
 static int begin(struct thread *t)
@@ -123,92 +111,204 @@ static int begin(struct thread *t)
     return -error;
 }
 
-static struct thread *refuse(struct thread *t, int error, struct failure *why)
+/* ---- by turns ---- */
+
+static enum unit_next run_turn(struct unit *u, struct sched_thread *on)
 {
-    if (t != NULL && t->links.control != NULL) {
-        for (int end = 0; end < 2; end++) {
-            inproc_abandon(t->links.data, end);
-            inproc_abandon(t->links.control, end);
-        }
+    struct thread *t = list_entry(u, struct thread, unit);
+    uint64_t due_ms;
+
+    mailbox_awake(t->mail);
+    due_ms = t->guest->turn(t, on);
+    if (due_ms == THREAD_ENDED) {
+        return UNIT_ENDED;
     }
-    thread_release(&t);
-    fail(why, error == -EMFILE || error == -EAGAIN ? TITAN_E_LIMIT_EXCEEDED : TITAN_E_SPAWN_FAILED,
-         "cannot start the worker's thread: %s%s", strerror(-error),
-         error == -EMFILE   ? " (a worker on a thread takes up to eight descriptors; raise "
-                              "`ulimit -n`)"
-         : error == -EAGAIN ? " (the limit on threads; raise `ulimit -u`)"
-                            : "");
-    return NULL;
+    if (due_ms == 0) {
+        return UNIT_AGAIN;
+    }
+    if (due_ms != t->due_ms) {
+        t->due_ms = due_ms;
+        unit_due(u, due_ms == UINT64_MAX ? UINT64_MAX : due_ms * 1000000u);
+    }
+    return mailbox_fall_asleep(t->mail) ? UNIT_IDLE : UNIT_AGAIN;
 }
 
-struct thread *thread_start(struct reactor *r, const struct thread_guest *guest, struct span boot,
-                            struct thread_ends *ends, void (*ended)(struct thread *t), void *owner,
-                            struct failure *why)
+static void turns_over(struct unit *u, struct sched_thread *on)
+{
+    (void)on;
+    end(list_entry(u, struct thread, unit));
+}
+
+static void wake_turns(struct mailbox *m)
+{
+    unit_wake(&list_entry(m, struct thread, turns)->unit);
+}
+
+static void turns_free(struct mailbox *m)
+{
+    struct thread *t = list_entry(m, struct thread, turns);
+
+    thread_release(&t);
+}
+
+/* The mailbox holds the struct that it is a part of, until all that post to it have let go. */
+static void prepare_turns(struct thread *t)
+{
+    t->by_turns = true;
+    t->due_ms = UINT64_MAX;
+    hold(t);
+    mailbox_init(&t->turns, wake_turns, turns_free);
+    t->mail = &t->turns;
+}
+
+static void begin_turns(struct thread *t, struct sched *sched)
+{
+    static const struct unit_ops ops = {run_turn, turns_over};
+
+    unit_init(&t->unit, sched, &ops, -1);
+    unit_wake(&t->unit);
+}
+
+/* ---- at the manager ---- */
+
+static void abandon(struct worker_links *l)
+{
+    for (int side = 0; side < 2; side++) {
+        if (l->data != NULL) {
+            inproc_abandon(l->data, side);
+        }
+        if (l->control != NULL) {
+            inproc_abandon(l->control, side);
+        }
+    }
+}
+
+/* Both links, with an end for each side, and the page. */
+static int make_links(struct thread *t)
+{
+    t->links.data = inproc_new(t->to, t->mail);
+    t->links.control = inproc_new(t->to, t->mail);
+    return t->links.data && t->links.control ? status_make(&t->links.status) : -ENOMEM;
+}
+
+static void describe(int error, struct failure *why)
+{
+    fail(why, error == -EMFILE || error == -EAGAIN ? TITAN_E_LIMIT_EXCEEDED : TITAN_E_SPAWN_FAILED,
+         "cannot start the worker's thread: %s%s", strerror(-error),
+         error == -EMFILE   ? " (a worker on a thread of its own takes some eight descriptors; "
+                              "raise `ulimit -n`)"
+         : error == -EAGAIN ? " (the limit on threads; raise `ulimit -u`)"
+                            : "");
+}
+
+static struct thread *thread_new(const struct thread_spec *spec)
 {
     struct thread *t = calloc(1, sizeof *t);
-    int error;
 
-    if (t == NULL) {
-        return refuse(t, -ENOMEM, why);
+    if (t == NULL || !buf_append(&t->boot, spec->boot.at, spec->boot.len)) {
+        free(t);
+        return NULL;
     }
     atomic_init(&t->holders, 1);
-    if (!buf_append(&t->boot, boot.at, boot.len)) {
-        return refuse(t, -ENOMEM, why);
-    }
-    t->guest = guest;
-    t->ended = ended;
-    t->owner = owner;
+    sem_init(&t->has_ended, 0, 0);
+    t->guest = spec->guest;
+    t->ended = spec->ended;
+    t->owner = spec->owner;
     t->over.deliver = deliver_over;
     t->dying.deliver = deliver_dying;
-    t->to = mailbox_hold(r->mail);
-    t->mail = bell_new();
-    if (t->mail == NULL) {
-        return refuse(t, -EMFILE, why);
+    t->to = mailbox_hold(spec->r->mail);
+    return t;
+}
+
+/* Takes back what was made of one that never ran. */
+static void discard(struct thread *t)
+{
+    abandon(&t->links);
+    if (t->by_turns) {
+        mailbox_close(&t->turns);
+        mailbox_release(&t->turns);
     }
-    error = make_links(t);
-    if (error < 0) {
-        return refuse(t, error, why);
+    thread_release(&t);
+}
+
+struct thread *thread_start(const struct thread_spec *spec, struct thread_ends *ends,
+                            struct failure *why)
+{
+    struct thread *t = thread_new(spec);
+    int error = 0;
+
+    if (t == NULL) {
+        describe(-ENOMEM, why);
+        return NULL;
     }
-    *ends = (struct thread_ends){t->links.data, t->links.control, t->links.status};
-    hold(t); /* for the thread, and then for the post of its end */
-    error = begin(t);
+    if (spec->sched != NULL) {
+        prepare_turns(t);
+    } else {
+        t->mail = bell_new();
+        error = t->mail ? 0 : -EMFILE;
+    }
+    if (error == 0) {
+        error = make_links(t);
+    }
+    if (error == 0) {
+        *ends = (struct thread_ends){t->links.data, t->links.control, t->links.status};
+        hold(t); /* the thread, and then the post of its end */
+        error = t->by_turns ? 0 : begin(t);
+        if (error < 0) {
+            struct thread *its = t;
+
+            thread_release(&its);
+        }
+    }
     if (error < 0) {
-        atomic_store(&t->holders, 1);
-        return refuse(t, error, why);
+        describe(error, why);
+        discard(t);
+        return NULL;
+    }
+    if (t->by_turns) {
+        begin_turns(t, spec->sched);
     }
     return t;
 }
 
 void thread_kill(struct thread *t)
 {
+    struct thread *held = t;
+
     if (atomic_exchange(&t->is_dying, true)) {
         return;
     }
     hold(t);
     if (!mailbox_post(t->mail, &t->dying)) {
-        struct thread *held = t;
-
         thread_release(&held); /* it has ended by itself */
     }
-}
-
-int thread_join(struct thread *t)
-{
-    pthread_join(t->id, NULL);
-    return t->exit_code;
 }
 
 bool thread_await(struct thread *t, uint32_t timeout_ms)
 {
     uint64_t until_ns = clock_ns(CLOCK_REALTIME) + timeout_ms * (uint64_t)1000000;
     struct timespec until = {(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
+    int code;
 
     t->ended = NULL;
-    return pthread_timedjoin_np(t->id, NULL, &until) == 0;
+    do {
+        code = sem_timedwait(&t->has_ended, &until);
+    } while (code < 0 && errno == EINTR);
+    return code == 0;
+}
+
+int thread_join(struct thread *t)
+{
+    if (!t->by_turns) {
+        pthread_join(t->id, NULL);
+    }
+    return t->exit_code;
 }
 
 void thread_give_up(struct thread *t)
 {
     t->ended = NULL;
-    pthread_detach(t->id);
+    if (!t->by_turns) {
+        pthread_detach(t->id);
+    }
 }

@@ -1,46 +1,61 @@
 /*
- * A worker on a thread of its manager's process.
+ * A worker on a thread of its manager's process: on one of its own, or, as a unit of a scheduler
+ * (sched.h), by turns with others on a few.
  *
  * The struct is shared by the manager and the thread, and freed by the last of them: a thread that
  * is stuck in C code can be given up, and goes on until it notices. Of the manager's side only its
  * own thread may be used.
  *
- *     thread_start --> the guest runs --> `ended` at the manager --> thread_join
+ *     thread_start --> the guest serves --> `ended` at the manager --> thread_join
  *         thread_kill: it ends as soon as it can; thread_give_up: nobody waits for that any more
  */
 #ifndef TITAN_SPAWN_THREAD_H
 #define TITAN_SPAWN_THREAD_H
 
-#include <pthread.h>
+#include <semaphore.h>
 
 #include "base/errors.h"
+#include "spawn/sched.h"
 #include "worker/worker.h"
 
 struct thread;
 
-/* Whoever implements the worker (script/ does it in Lua). */
+/* Whoever implements the worker (script/ does it in Lua). It ends as soon as it can once
+ * thread_is_dying. */
 struct thread_guest {
-    /* On the thread: opens t->links on a reactor that takes t->mail, serves until its end, returns
-     * the exit code. Looks at thread_is_dying at every chance. */
-    int (*run)(void *ctx, struct thread *t);
-    void *ctx; /* the same for all threads; read only */
+    /* On a thread of its own: opens t->links on a reactor that takes t->mail, serves until its end,
+     * returns the exit code. */
+    int (*run)(struct thread *t);
+    /* By turns: does what there is to do. Returns when it wants the next turn: 0 at once, else a
+     * time in ms (CLOCK_MONOTONIC), UINT64_MAX when mail comes; after the last THREAD_ENDED, with
+     * t->exit_code set. t->state is its own, NULL before the first. */
+    uint64_t (*turn)(struct thread *t, struct sched_thread *on);
 };
+
+#define THREAD_ENDED (UINT64_MAX - 1)
 
 struct thread {
     atomic_uint holders;
-    pthread_t id;
-    _Atomic int32_t tid;  /* of the kernel; 0 until it runs */
+    const struct thread_guest *guest;
+    struct worker_links links;
+    struct buf boot;      /* for the guest */
     struct mailbox *mail; /* the thread's own */
     struct mailbox *to;   /* the manager's */
     struct post over;     /* tells the manager of the end */
     struct post dying;    /* tells the thread to end */
     atomic_bool is_dying;
-    int exit_code; /* once it is over */
-    struct worker_links links;
-    struct buf boot; /* for the guest */
-    const struct thread_guest *guest;
-    struct worker *worker; /* the thread's own, while it serves */
-    /* For the manager: what it is told, on its thread. */
+    sem_t has_ended;
+    int exit_code;         /* once it has */
+    struct worker *worker; /* the thread's, while it serves */
+    /* With a thread of its own: */
+    pthread_t id;
+    /* By turns: */
+    bool by_turns;
+    struct unit unit;
+    struct mailbox turns; /* whose posts lead to a turn */
+    uint64_t due_ms;
+    void *state;
+    /* For the manager: */
     void (*ended)(struct thread *t);
     void *owner;
 };
@@ -51,22 +66,30 @@ struct thread_ends {
     struct status_page *status;         /* the thread's; there as long as the thread is held */
 };
 
-/* Starts a thread whose news come to the mailbox of `r`, which must have one; `boot`, the guest's
- * business, is copied. The caller holds it. NULL, and the error. */
-struct thread *thread_start(struct reactor *r, const struct thread_guest *guest, struct span boot,
-                            struct thread_ends *ends, void (*ended)(struct thread *t), void *owner,
+struct thread_spec {
+    const struct thread_guest *guest;
+    struct sched *sched; /* by turns; NULL: on a thread of its own */
+    struct reactor *r;   /* the manager's, which has a mailbox: `ended` is called in its turns */
+    struct span boot;    /* the guest's business; copied */
+    void (*ended)(struct thread *t);
+    void *owner;
+};
+
+/* Starts one, which the caller then holds. NULL, and the error. */
+struct thread *thread_start(const struct thread_spec *spec, struct thread_ends *ends,
                             struct failure *why);
 
 /* It is to end now: its loop does so at once, its Lua code at the next instruction, C code when it
  * returns. */
 void thread_kill(struct thread *t);
 
-/* After `ended`: waits for its last instructions. Returns the exit code. */
+/* Waits for its end for so long, and `ended` is not called any more. False: it goes on. */
+bool thread_await(struct thread *t, uint32_t timeout_ms);
+
+/* Once it has ended: its last instructions are over. Returns the exit code. */
 int thread_join(struct thread *t);
 
-/* Waits for its end for so long. False: it goes on. Then, and after thread_give_up, `ended` is not
- * called any more. */
-bool thread_await(struct thread *t, uint32_t timeout_ms);
+/* In place of thread_join: nobody waits for its end, and `ended` is not called. */
 void thread_give_up(struct thread *t);
 
 void thread_release(struct thread **t);

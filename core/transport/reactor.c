@@ -133,6 +133,15 @@ uint64_t reactor_now_ms(const struct reactor *r)
     return r->uv != NULL ? uv_now(r->uv) + r->ahead_ms : r->turn_ms;
 }
 
+void reactor_update_time(struct reactor *r)
+{
+    if (r->uv != NULL) {
+        uv_update_time(r->uv);
+    } else {
+        r->turn_ms = now_ns() / 1000000u;
+    }
+}
+
 static void alarm_rang(uv_timer_t *handle);
 
 static void ring(struct reactor *r, uint64_t at_ms, uint64_t in_ms)

@@ -85,6 +85,9 @@ struct timer {
 bool timer_arm(struct reactor *r, struct timer *t, uint64_t ms, bool holds);
 void timer_disarm(struct reactor *r, struct timer *t);
 
+/* The time is that of now, not of the turn's beginning. */
+void reactor_update_time(struct reactor *r);
+
 /* How long until it fires; UINT64_MAX when it is off. */
 uint64_t timer_left_ms(const struct reactor *r, const struct timer *t);
 

@@ -88,6 +88,11 @@ manager_fields.advanced = {
       kind = "boolean", default = true,
       doc = "keep one worker forked ahead, so that the next one starts sooner",
     },
+    threads = {
+      kind = "integer", min = 1, max = 256,
+      doc = "native threads that workers of isolation \"thread\" share; as many as there are "
+        .. "processors if left out",
+    },
     handle_signals = { kind = "boolean", default = true, doc = "stop gracefully on TERM and INT" },
     temp_dir = { kind = "string", pending = "temporary files" },
   },
@@ -145,7 +150,7 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 
 -- What they become ---------------------------------------------------------------------
 
----@alias titan.Isolation "process"|"worker"
+---@alias titan.Isolation "process"|"worker"|"thread"
 
 ---@class titan.Config every duration in ms, every size in bytes
 ---@field isolation titan.Isolation
@@ -165,6 +170,7 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 ---@field graceful_shutdown_timeout integer ms
 ---@field liveness_sweep_interval integer ms
 ---@field spare_worker boolean
+---@field threads? integer
 ---@field handle_signals boolean
 
 ---@class titan.SpawnOptions every duration in ms

@@ -89,9 +89,9 @@ shared.fields = {
     doc = "how long loading the class and `init` may take",
   },
   isolation = {
-    kind = "enum", values = { "process", "worker" },
-    pending_values = { thread = "thread isolation" },
-    doc = "what a worker runs in: a process of its own, or a thread of the manager's process",
+    kind = "enum", values = { "process", "worker", "thread" },
+    doc = "what a worker runs in: a process of its own, a thread of its own in the manager's "
+      .. "process, or, with many others, a few threads there",
   },
   transport = {
     kind = "enum", values = { "unix" }, default = "unix",

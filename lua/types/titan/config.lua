@@ -3,7 +3,7 @@
 --- What titan.manager takes. Every key may be left out.
 ---@class titan.manager.Config
 --- What workers run in. (default: "process")
----@field isolation? "process"|"worker"
+---@field isolation? "process"|"worker"|"thread"
 --- How the manager and its workers talk. (default: "unix")
 ---@field transport? "unix"
 --- Modules, or paths of files, that are loaded once, before any worker is forked.
@@ -86,6 +86,7 @@
 --- Keep one worker forked ahead, so that the next one starts sooner. (default: true)
 ---@field spare_worker? boolean
 --- SIGTERM and SIGINT end the run gracefully, a second one at once. (default: true)
+---@field threads? integer
 ---@field handle_signals? boolean
 
 --- How what workers print appears on stderr.
@@ -168,7 +169,7 @@
 --- How it is asked how it is, key by key; false: never by itself.
 ---@field health? titan.health.Options|false
 --- What it runs in. (default: "process")
----@field isolation? "process"|"worker"
+---@field isolation? "process"|"worker"|"thread"
 --- How the manager and it talk. (default: "unix")
 ---@field transport? "unix"
 

@@ -137,7 +137,7 @@ function Manager:off(event, fn) end
 --- While there is a process.
 ---@field pid? integer
 ---@field status titan.ProcessStatus
----@field isolation "process"|"worker"
+---@field isolation "process"|"worker"|"thread"
 ---@field transport "unix"
 --- Of its class.
 ---@field file? string

@@ -45,7 +45,7 @@
 --- How the process is asked how it is, key by key over the manager's; false: never by itself.
 ---@field health? titan.health.Options|false
 --- What it runs in. (default: "process")
----@field isolation? "process"|"worker"
+---@field isolation? "process"|"worker"|"thread"
 --- How the manager and the worker talk. (default: "unix")
 ---@field transport? "unix"
 
