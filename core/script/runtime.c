@@ -168,8 +168,8 @@ static void make_loop(lua_State *L, struct runtime *rt)
     }
     rt->uv = &rt->own_loop;
     rt->owns_loop = true;
-    luv_set_loop(L, rt->uv);
-    luv_set_callback(L, luv_callback);
+    luv_set_loop(rt->L, rt->uv); /* not L: luv calls back on the thread that it is told first */
+    luv_set_callback(rt->L, luv_callback);
 }
 
 /* (mailbox or nil) -> the userdata */
