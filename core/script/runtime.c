@@ -277,10 +277,16 @@ static uint64_t turn_loop(struct runtime *rt, struct unit *u, struct sched_threa
                                                     : now_ns() / 1000000u + (uint64_t)timeout_ms;
 }
 
+/* The loop comes last: what Lua code has begun there is only looked at by a turn of its. */
 uint64_t runtime_turn(struct runtime *rt, struct unit *u, struct sched_thread *on)
 {
-    uint64_t inner_ms = rt->uv != NULL ? turn_loop(rt, u, on) : UINT64_MAX;
     uint64_t due_ms = reactor_turn(&rt->reactor);
+    uint64_t inner_ms;
 
+    if (rt->uv == NULL) {
+        return due_ms;
+    }
+    inner_ms = turn_loop(rt, u, on);
+    due_ms = reactor_due_ms(&rt->reactor);
     return inner_ms < due_ms ? inner_ms : due_ms;
 }

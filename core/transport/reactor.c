@@ -444,5 +444,10 @@ uint64_t reactor_turn(struct reactor *r)
     mailbox_deliver(r->mail);
     flush_once(r);
     flush_once(r);
+    return reactor_due_ms(r);
+}
+
+uint64_t reactor_due_ms(const struct reactor *r)
+{
     return list_empty(&r->dirty) ? reactor_next_ms(r) : 0;
 }

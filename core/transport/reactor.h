@@ -70,6 +70,7 @@ void reactor_open_bare(struct reactor *r, struct mailbox *m);
 /* Fires what is due, delivers the mail, flushes what was written. Returns when it wants the next
  * turn: 0 at once, else a time in ms (CLOCK_MONOTONIC), UINT64_MAX when mail comes. */
 uint64_t reactor_turn(struct reactor *r);
+uint64_t reactor_due_ms(const struct reactor *r); /* the same, without a turn */
 
 /* ---- deadlines ---- */
 
