@@ -18,6 +18,7 @@
 #define MANY 1000
 #define ON_THEIR_WAY 100
 #define UNITS 100000
+#define EACH (-2) /* pinned: to the first thread, the second, the first */
 
 struct bench;
 
@@ -25,7 +26,6 @@ struct actor {
     struct unit unit;
     struct bench *bench;
     struct actor *next; /* whom it wakes */
-    bool pins;
 };
 
 struct bench {
@@ -83,9 +83,6 @@ static enum unit_next pass_on(struct unit *u, struct sched_thread *on)
     struct actor *a = actor_of(u);
 
     (void)on;
-    if (a->pins) {
-        unit_pin(u);
-    }
     if (used_up(a->bench)) {
         return over(a->bench);
     }
@@ -104,7 +101,7 @@ static const struct unit_ops again_ops = {run_again, actor_ended};
 static const struct unit_ops pass_ops = {pass_on, actor_ended};
 static const struct unit_ops end_ops = {end_at_once, actor_ended};
 
-/* Each wakes the one `step` further on; `home` as of unit_init, or -2: 0, 1, 0, 1 and pinned. */
+/* Each wakes the one `step` further on; `home` as of unit_init, or EACH. */
 static void make_actors(struct bench *b, const struct unit_ops *ops, int step, int home)
 {
     for (int i = 0; i < b->count; i++) {
@@ -112,8 +109,10 @@ static void make_actors(struct bench *b, const struct unit_ops *ops, int step, i
 
         a->bench = b;
         a->next = &b->actors[(i + step) % b->count];
-        a->pins = home == -2;
-        unit_init(&a->unit, b->sched, ops, a->pins ? i % 2 : home);
+        unit_init(&a->unit, b->sched, ops, home == EACH ? i % 2 : home);
+        if (home == EACH) {
+            unit_pin(&a->unit);
+        }
     }
 }
 
@@ -172,7 +171,7 @@ int main(int argc, char **argv)
         {"again", 1, 1, 1, 1000000, &again_ops, 1, 0},
         {"wake", 1, 2, 1, 1000000, &pass_ops, 1, 0},
         {"pair", 2, 2, 1, 1000000, &pass_ops, 1, 0},
-        {"cross", 2, 2, 1, 20000, &pass_ops, 1, -2},
+        {"cross", 2, 2, 1, 20000, &pass_ops, 1, EACH},
         {"many", 2, MANY, ON_THEIR_WAY, 1000000, &pass_ops, 7, -1},
         {"units", 2, UNITS, UNITS, UNITS, &end_ops, 1, -1},
     };
