@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -630,29 +631,47 @@ static void a_thread_that_sleeps_serves_its_loop(void **state)
 
 /* ---- slices ---- */
 
+#define SLICE_US 20000
+
 struct overdue {
     struct probe p[3];
-    atomic_int reports[3];
+    struct ticker ticker;
+    atomic_int reports[3], of_ticker;
     atomic_bool wrong;
 };
+
+static _Thread_local volatile sig_atomic_t interrupts; /* of this thread */
+
+static void interrupted(int signal)
+{
+    (void)signal;
+    interrupts++;
+}
 
 static void note_overdue(void *ctx, struct unit *u, struct sched_thread *on, uint64_t run)
 {
     struct overdue *o = ctx;
     struct probe *p = probe_of(u);
 
-    if (run % 2 == 0 || sched_thread_run(on) != run || !p->running) {
+    if (run % 2 == 0 || sched_thread_run(on) != run) {
         atomic_store(&o->wrong, true);
     }
-    atomic_fetch_add(&o->reports[p - o->p], 1);
+    if (p == &o->ticker.p) {
+        atomic_fetch_add(&o->of_ticker, 1);
+    } else {
+        atomic_fetch_add(&o->reports[p - o->p], 1);
+        pthread_kill(sched_thread_id(on), SIGURG);
+    }
 }
 
+/* Until it has been reported and interrupted twice. */
 static enum unit_next spin(struct probe *p, struct sched_thread *on)
 {
     struct overdue *o = p->with;
+    int before = interrupts;
 
     (void)on;
-    await(atomic_load(&o->reports[0]) >= 2);
+    await(atomic_load(&o->reports[0]) >= 2 && interrupts >= before + 2);
     return UNIT_IDLE;
 }
 
@@ -660,11 +679,13 @@ static void a_run_beyond_its_slice_is_reported_and_no_other(void **state)
 {
     struct overdue o = {0};
     struct sched_options options = {
-        .threads = 2, .slice_us = 20000, .overdue = note_overdue, .ctx = &o};
+        .threads = 2, .slice_us = SLICE_US, .overdue = note_overdue, .ctx = &o};
     struct sched *s = sched_open(&options);
+    struct sigaction action = {.sa_handler = interrupted}, before;
 
     (void)state;
     assert_non_null(s);
+    sigaction(SIGURG, &action, &before);
     init(&o.p[0], s, 0, spin);
     o.p[0].with = &o;
     init(&o.p[1], s, 0, always_again);
@@ -675,8 +696,52 @@ static void a_run_beyond_its_slice_is_reported_and_no_other(void **state)
     await(atomic_load(&o.p[0].runs) == 1);
     end_all(o.p, 3);
     sched_close(s);
+    sigaction(SIGURG, &before, NULL);
     assert_true(o.reports[0] >= 2);
     assert_int_equal(o.reports[2], 0);
+    assert_false(o.wrong);
+}
+
+static void spin_in_loop(uv_timer_t *uv)
+{
+    struct ticker *t = uv->data;
+    struct overdue *o = t->p.with;
+    struct sched_thread *self = sched_thread_self(t->p.unit.sched);
+
+    unit_enter(&t->p.unit, self);
+    await(atomic_load(&o->of_ticker) >= 1);
+    unit_leave(&t->p.unit, self);
+    uv_close((uv_handle_t *)uv, uv_closed);
+}
+
+static enum unit_next start_timer(struct probe *p, struct sched_thread *on)
+{
+    struct ticker *t = list_entry(p, struct ticker, p);
+
+    if (p->work == 0) {
+        p->work = 1;
+        unit_pin(&p->unit);
+        uv_timer_init(sched_thread_loop(on), &t->uv);
+        t->uv.data = t;
+        uv_timer_start(&t->uv, spin_in_loop, 1, 0);
+    }
+    return p->work == 3 ? UNIT_ENDED : UNIT_IDLE;
+}
+
+static void a_callback_of_the_loop_can_be_overdue(void **state)
+{
+    struct overdue o = {0};
+    struct sched_options options = {
+        .threads = 2, .slice_us = SLICE_US, .overdue = note_overdue, .ctx = &o};
+    struct sched *s = sched_open(&options);
+
+    (void)state;
+    assert_non_null(s);
+    init(&o.ticker.p, s, 1, start_timer);
+    o.ticker.p.with = &o;
+    unit_wake(&o.ticker.p.unit);
+    await(atomic_load(&o.ticker.p.ended) == 1);
+    sched_close(s);
     assert_false(o.wrong);
 }
 
@@ -833,6 +898,7 @@ int main(void)
         sched_test(a_unit_that_always_has_more_to_do_starves_nobody),
         sched_test(a_thread_that_sleeps_serves_its_loop),
         sched_test(a_run_beyond_its_slice_is_reported_and_no_other),
+        sched_test(a_callback_of_the_loop_can_be_overdue),
         sched_test(a_hundred_thousand_units_come_and_go),
         sched_test(opening_and_closing_leaves_nothing),
         sched_test(as_many_threads_as_asked_for_and_not_too_many),
