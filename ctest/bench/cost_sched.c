@@ -1,6 +1,6 @@
 /*
  * What the scheduler of units costs, without what units do: runs that do nothing but wake the next.
- * In time that passes, since threads that wait for each other use little else.
+ * In time that passes, and in CPU time of all threads.
  *
  * usage: cost_sched [again] [wake] [pair] [cross] [many] [units]
  *   again  one unit that always has more to do
@@ -125,44 +125,52 @@ struct mode {
     int step, home;
 };
 
-static double one_round(const struct mode *m)
+struct cost {
+    double ns, cpu_ns; /* a run */
+};
+
+static struct cost one_round(const struct mode *m)
 {
     struct sched_options options = {.threads = m->threads};
     struct bench b = {.sched = sched_open(&options), .count = m->actors, .left = m->runs};
-    uint64_t start_ns;
-    double ns;
+    uint64_t start_ns, start_cpu_ns;
+    struct cost cost;
 
     b.actors = calloc((size_t)m->actors, sizeof *b.actors);
     if (b.sched == NULL || b.actors == NULL || uv_sem_init(&b.done, 0) < 0) {
         die("sched_open");
     }
     start_ns = now_ns();
+    start_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     make_actors(&b, m->ops, m->step, m->home);
     for (int i = 0; i < m->first; i++) {
         unit_wake(&b.actors[(long)i * m->actors / m->first].unit);
     }
     uv_sem_wait(&b.done);
-    ns = (double)(now_ns() - start_ns) / (double)m->runs;
+    cost.ns = (double)(now_ns() - start_ns) / (double)m->runs;
+    cost.cpu_ns = (double)(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - start_cpu_ns) / (double)m->runs;
     sched_close(b.sched);
     uv_sem_destroy(&b.done);
     free(b.actors);
-    return ns;
+    return cost;
 }
 
 static void measure(const struct mode *m)
 {
-    double samples[ROUNDS];
+    double ns[ROUNDS], cpu_ns[ROUNDS];
 
     for (int round = -1; round < ROUNDS; round++) { /* the first one warms up */
-        double ns = one_round(m);
+        struct cost cost = one_round(m);
 
         if (round >= 0) {
-            samples[round] = ns;
+            ns[round] = cost.ns;
+            cpu_ns[round] = cost.cpu_ns;
         }
     }
-    sort_samples(samples, ROUNDS);
-    printf("{\"titan\":\"sched\",\"mode\":\"%s\",\"count\":%ld,\"ns\":%.1f}\n", m->name, m->runs,
-           percentile(samples, ROUNDS, 50));
+    sort_samples(ns, ROUNDS);
+    sort_samples(cpu_ns, ROUNDS);
+    printf("{\"titan\":\"sched\",\"mode\":\"%s\",\"count\":%ld,\"ns\":%.1f,\"cpu_ns\":%.1f}\n",
+           m->name, m->runs, percentile(ns, ROUNDS, 50), percentile(cpu_ns, ROUNDS, 50));
 }
 
 int main(int argc, char **argv)
