@@ -839,7 +839,7 @@ static enum unit_next anything(struct probe *p, struct sched_thread *on)
     unit_wake(&all->p[(dice >> 8) % STRESSED].unit);
     switch (dice % 16) {
     case 0:
-        unit_due(&p->unit, now + (dice >> 16) % 2000 * 1000);
+        unit_due(&p->unit, now + (uint64_t)((dice >> 16) % 2000) * 1000);
         return UNIT_IDLE;
     case 1:
         unit_due(&p->unit, UINT64_MAX);
