@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "spawn/sched.h"
+#include "spawn/sched_parts.h"
 
 #define PATIENCE_S 60 /* a test that takes longer is killed by SIGALRM */
 #define MS ((uint64_t)1000000)
@@ -284,6 +285,25 @@ static void each_wake_leads_to_a_run_after_it(void **state)
     sched_close(s);
 }
 
+/* Wakes that meet the thread at whatever it does between the end of a run and its sleep. */
+static void no_wake_is_lost_on_a_thread_that_goes_to_sleep(void **state)
+{
+    struct sched *s = open_threads(1);
+    struct probe p;
+    uint32_t seed = 1;
+
+    (void)state;
+    init(&p, s, 0, NULL);
+    for (int i = 1; i <= 20000; i++) {
+        unit_wake(&p.unit);
+        await(atomic_load(&p.runs) == i);
+        for (volatile uint32_t spins = next_random(&seed) % 1024; spins > 0; spins--) {
+        }
+    }
+    end_all(&p, 1);
+    sched_close(s);
+}
+
 static enum unit_next wait_for_other(struct probe *p, struct sched_thread *on)
 {
     (void)on;
@@ -395,6 +415,7 @@ static void a_unit_behind_a_long_run_gets_another_thread(void **state)
     init(&p[0], s, 0, wake_one);
     init(&p[1], s, 0, NULL);
     p[0].with = &p[1];
+    await(atomic_load(&sched_thread_at(s, 1)->sleep) == ASLEEP); /* so it does not look by itself */
     unit_wake(&p[0].unit);
     await(atomic_load(&p[0].runs) == 1);
     end_all(p, 2);
@@ -887,6 +908,7 @@ int main(void)
         sched_test(a_unit_runs_when_it_is_woken_and_not_before),
         sched_test(a_run_sees_what_was_written_before_its_wake),
         sched_test(each_wake_leads_to_a_run_after_it),
+        sched_test(no_wake_is_lost_on_a_thread_that_goes_to_sleep),
         sched_test(a_unit_that_is_woken_while_it_runs_runs_once_more),
         sched_test(a_unit_may_be_told_to_end_while_it_is_queued),
         sched_test(an_idle_thread_takes_what_waits_for_a_busy_one),
