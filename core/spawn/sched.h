@@ -109,7 +109,8 @@ void unit_wake(struct unit *u);
  * in between; a new time takes the place of the old one, UINT64_MAX means none. */
 void unit_due(struct unit *u, uint64_t due_ns);
 
-/* From now on it runs on this thread only: it has something in this thread's loop. */
+/* From now on it runs on this thread only: it has something in this thread's loop. Before the first
+ * wake: on its home. */
 void unit_pin(struct unit *u);
 
 /* ---- threads ---- */
