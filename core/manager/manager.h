@@ -52,6 +52,7 @@ struct manager {
     struct spare spare;
     struct timer sweep;
     uint32_t sweep_interval_ms;
+    uint32_t interrupt_grace_ms;
     unsigned sweeps;
     bool closing;
 };
@@ -59,6 +60,8 @@ struct manager {
 struct manager_options {
     struct wire_limits limits;  /* of the workers' data connections */
     uint32_t sweep_interval_ms; /* how often the kernel is asked about every process (sweep.c) */
+    /* How long a worker that was interrupted may go on before it is killed (watchdog.h). */
+    uint32_t interrupt_grace_ms;
     bool spare;                 /* whether a worker is forked ahead of its need (spare.h) */
     struct span boot;           /* goes to the zygote, which starts at once */
 };

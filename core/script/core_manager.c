@@ -196,7 +196,8 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
     return value_encode(L, index, &limits, b, why);
 }
 
-/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve) -> manager */
+/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve, interrupt_grace) ->
+ * manager */
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {
@@ -218,6 +219,7 @@ static int manager_open_lua(lua_State *L)
     options.limits.outstanding = core_field_uint(L, 2, "outstanding");
     options.sweep_interval_ms = (uint32_t)luaL_checkinteger(L, 5);
     options.spare = lua_toboolean(L, 6);
+    options.interrupt_grace_ms = (uint32_t)luaL_checkinteger(L, 8);
     runtime_reactor(rt);
     sm = lua_newuserdatauv(L, sizeof *sm, 4);
     memset(sm, 0, sizeof *sm);

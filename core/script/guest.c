@@ -125,8 +125,6 @@ static void start_request(struct guest *g, const struct message *m, uint32_t met
     struct header header;
 
     header_read(m->header, &header);
-    t->scope.deadline_ms =
-        header.deadline_ms ? reactor_now_ms(&g->worker.reactor) + header.deadline_ms : 0;
     t->wants_context = header.has_more;
     t->claimed = header.claimed && is_keyed(g, method);
     t->ended = request_ended;
@@ -137,6 +135,10 @@ static void start_request(struct guest *g, const struct message *m, uint32_t met
     }
     t->method = method;
     t->started_ns = now_ns();
+    if (header.deadline_ms > 0) {
+        t->scope.deadline_ms =
+            reactor_ms_at(&g->worker.reactor, t->started_ns) + header.deadline_ms;
+    }
     t->number = status_call_started(g->worker.status, method, t->started_ns);
     worker_call_started(&g->worker);
     lua_rawgeti(t->co, LUA_REGISTRYINDEX, g->handler);
@@ -340,7 +342,12 @@ static int run_worker(void *ctx, const struct worker_fds *fds)
     pumps_open(&g->pumps);
     g->runtime->owner = g;
     g->runtime->uncaught = worker_uncaught;
+    if (interrupt_install() < 0) {
+        fprintf(stderr, "titan: a worker could not take over SIGURG: it cannot be interrupted\n");
+    }
+    interrupt_enter(g->runtime);
     code = worker_run(&g->worker, g->runtime->uv, fds, &worker_guest, g);
+    interrupt_leave(g->runtime);
     tasks_close(g->runtime);
     pumps_close(&g->pumps);
     g->runtime->status = NULL;
@@ -409,6 +416,7 @@ static int open_state(lua_State *L)
     struct guest *g = lua_touserdata(L, 1);
 
     luaL_openlibs(L);
+    coroutines_open(L);
     core_preload(L);
     g->runtime = runtime_of(L);
     lua_pushlightuserdata(L, g);

@@ -9,6 +9,7 @@
 
 #include "base/errors.h"
 #include "base/ids.h"
+#include "script/interrupt.h"
 #include "transport/reactor.h"
 #include "worker/status.h"
 
@@ -23,6 +24,7 @@ struct runtime {
     struct reactor reactor;
     bool reactor_open;
     struct task *running; /* whose coroutine runs right now */
+    struct interrupt interrupt;
     struct list tasks;    /* that have begun and not ended */
     struct list idle;     /* coroutines kept for the next task */
     unsigned idle_len;
