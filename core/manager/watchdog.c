@@ -6,26 +6,21 @@
 #include "manager/manager.h"
 #include "manager/process_parts.h"
 
-#define PAUSE_FIRST_MS 1 /* time to hear of it in the ordinary way */
-#define PAUSE_MAX_MS 20  /* between two looks at what runs */
-#define PAUSE_REST_MS 250 /* the same where nothing is to be done: it waits, or is spared */
+#define MOMENT_MS 1    /* until it hears of it in the ordinary way; until it has answered */
+#define CALM_MS 250    /* at the most between two looks where nothing is to be done */
+#define RESENT_MS 16   /* a question without an answer: another thread has got the signal */
+#define GRACE_PARTS 10 /* that often it is interrupted before it is killed */
 
-static struct process *process_of(struct watchdog *w)
+static void pause_for(struct watchdog *w, uint32_t ms)
 {
-    return list_entry(w, struct process, watchdog);
+    w->pause_ms = ms > MOMENT_MS ? ms : MOMENT_MS;
 }
 
-static void look_later(struct watchdog *w, uint32_t ms)
+/* Nothing is to be done: it looks more and more seldom. */
+static void calm_down(struct watchdog *w)
 {
-    struct process *p = process_of(w);
-
-    /* Without memory for it the next call that is given up tries again. */
-    (void)timer_arm(p->manager->reactor, &w->timer, ms, false);
-}
-
-static void slow_down(struct watchdog *w, uint32_t max_ms)
-{
-    w->pause_ms = w->pause_ms * 2 < max_ms ? w->pause_ms * 2 : max_ms;
+    pause_for(w, w->calm_ms);
+    w->calm_ms = w->calm_ms * 2 < CALM_MS ? w->calm_ms * 2 : CALM_MS;
 }
 
 /* ---- asking ---- */
@@ -46,17 +41,18 @@ static void ask(struct process *p)
 
     status_store(i->unwanted, unwanted(p, status_load(i->running)));
     atomic_store_explicit(&i->asked, status_load(i->asked) + 1, memory_order_release);
+    p->watchdog.waits = true;
+    pause_for(&p->watchdog, MOMENT_MS);
     (void)process_kill(p, SIGURG);
 }
 
-/* How long what runs has been overdue, by the answer to the last question; 0 when it is not. False
- * when there is none yet. */
+/* How long what runs has been overdue, by the answer to the last question; 0: it is not. False when
+ * there is none yet. */
 static bool answer(const struct process *p, uint64_t *overdue_ns)
 {
     const struct status_interrupt *i = &p->status->interrupt;
-    uint32_t asked = status_load(i->asked);
 
-    if (asked == 0 || atomic_load_explicit(&i->answered, memory_order_acquire) != asked) {
+    if (atomic_load_explicit(&i->answered, memory_order_acquire) != status_load(i->asked)) {
         return false;
     }
     *overdue_ns = status_load(i->overdue_ns);
@@ -77,39 +73,50 @@ static void kill_it(struct process *p, uint64_t overdue_ns)
     process_enter_killed(p);
 }
 
-/* Twice, with a moment in between: what gives way in the end is not killed for an answer of then. */
-static void judge(struct process *p, uint64_t overdue_ns)
-{
-    struct watchdog *w = &p->watchdog;
-
-    if (overdue_ns < (uint64_t)p->manager->interrupt_grace_ms * 1000000u) {
-        w->sure = false;
-        slow_down(w, PAUSE_MAX_MS);
-    } else if (!w->sure) {
-        w->sure = true;
-        w->pause_ms = PAUSE_FIRST_MS;
-    } else {
-        kill_it(p, overdue_ns);
-    }
-}
-
 /* As long as it runs, and no other call is given up: that may be its own. */
 static bool is_spared(const struct watchdog *w, uint64_t started_ns)
 {
-    return started_ns != 0 && w->spared_ns == started_ns && w->spared_overdue == w->overdue;
+    return started_ns != 0 && w->spared_ns == started_ns && w->spared_given_up == w->given_up;
 }
 
-/* The answer was that what ran is within its time. Where it is a call that was given up the worker
- * was asked about another, and is asked again. */
-static void spare(struct process *p, uint64_t started_ns)
+/* What ran is within its time, unless it is a call that was given up, and the worker was asked about
+ * another: then it is asked again. */
+static bool spare(struct process *p, uint64_t started_ns)
 {
     struct watchdog *w = &p->watchdog;
     uint32_t running = status_load(p->status->interrupt.running);
 
-    if (w->asked_ns == started_ns && (running == 0 || !peer_gave_up(&p->data, running - 1))) {
-        w->spared_ns = started_ns;
-        w->spared_overdue = w->overdue;
+    if (running != 0 && peer_gave_up(&p->data, running - 1)) {
+        return false;
     }
+    if (w->asked_ns == started_ns) {
+        w->spared_ns = started_ns;
+        w->spared_given_up = w->given_up;
+    }
+    calm_down(w);
+    return true;
+}
+
+/* Whether that is all for now; else it is asked again. Between two interruptions it has time to
+ * close what it has open. It is killed after two answers with a moment in between: what gives way in
+ * the end is not killed for an answer of before. */
+static bool take_answer(struct process *p, uint64_t started_ns, uint64_t overdue_ns)
+{
+    struct watchdog *w = &p->watchdog;
+    uint32_t grace_ms = p->manager->interrupt_grace_ms;
+    bool is_over = overdue_ns >= (uint64_t)grace_ms * 1000000u;
+
+    if (is_over && w->sure) {
+        kill_it(p, overdue_ns);
+        return true;
+    }
+    w->sure = is_over;
+    if (overdue_ns == 0) {
+        return spare(p, started_ns);
+    }
+    w->rests = !is_over;
+    pause_for(w, grace_ms / GRACE_PARTS);
+    return w->rests;
 }
 
 /* Something is on the CPU. */
@@ -119,18 +126,22 @@ static void look_at_running(struct process *p)
     uint64_t started_ns = status_load(p->status->running_started_ns);
     uint64_t overdue_ns;
 
-    if (!is_spared(w, started_ns) && answer(p, &overdue_ns)) {
-        judge(p, overdue_ns);
-        if (overdue_ns == 0) {
-            spare(p, started_ns);
-        }
-    }
+    w->rests = false;
     if (is_spared(w, started_ns)) {
-        slow_down(w, PAUSE_REST_MS);
-    } else if (p->state != PROCESS_KILLED) {
-        w->asked_ns = started_ns;
-        ask(p);
+        calm_down(w);
+        return;
     }
+    if (w->waits && answer(p, &overdue_ns)) {
+        w->waits = false;
+        if (take_answer(p, started_ns, overdue_ns)) {
+            return;
+        }
+    } else if (w->waits && w->pause_ms < RESENT_MS) {
+        pause_for(w, w->pause_ms * 2);
+        return;
+    }
+    w->asked_ns = started_ns;
+    ask(p);
 }
 
 static bool is_watched(const struct process *p)
@@ -145,20 +156,30 @@ static void look(struct timer *t)
     struct watchdog *w = &p->watchdog;
 
     if (!is_watched(p)) {
+        w->waits = w->rests = w->sure = false;
         return;
     }
     if (status_load(p->status->running_method) == STATUS_NO_METHOD) {
-        w->sure = false;
-        slow_down(w, PAUSE_REST_MS);
+        w->waits = w->rests = w->sure = false;
+        calm_down(w);
     } else {
         look_at_running(p);
     }
+    /* Without memory for it the next call that is given up tries again. */
     if (is_watched(p)) {
-        look_later(w, w->pause_ms);
+        (void)timer_arm(p->manager->reactor, &w->timer, w->pause_ms, false);
     }
 }
 
 /* ---- life ---- */
+
+/* What was interrupted is to have its time. */
+static bool is_resting(const struct process *p)
+{
+    const struct watchdog *w = &p->watchdog;
+
+    return w->rests && w->asked_ns == status_load(p->status->running_started_ns);
+}
 
 /* Those that come in the same moment are looked at together. */
 static void gave_up(struct peer *peer, uint32_t id)
@@ -166,14 +187,12 @@ static void gave_up(struct peer *peer, uint32_t id)
     struct process *p = list_entry(peer, struct process, data);
     struct watchdog *w = &p->watchdog;
 
-    w->overdue++;
+    w->given_up++;
     w->id = id;
-    if (!is_watched(p)) {
-        return;
-    }
-    if (timer_left_ms(p->manager->reactor, &w->timer) > PAUSE_FIRST_MS) {
-        w->pause_ms = PAUSE_FIRST_MS;
-        look_later(w, PAUSE_FIRST_MS);
+    w->calm_ms = MOMENT_MS;
+    if (is_watched(p) && !w->waits && !is_resting(p) &&
+        timer_left_ms(p->manager->reactor, &w->timer) > MOMENT_MS) {
+        (void)timer_arm(p->manager->reactor, &w->timer, MOMENT_MS, false);
     }
 }
 

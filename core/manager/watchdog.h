@@ -17,6 +17,7 @@
 #ifndef TITAN_MANAGER_WATCHDOG_H
 #define TITAN_MANAGER_WATCHDOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "transport/reactor.h"
@@ -26,14 +27,17 @@ struct process;
 
 /* In every process. */
 struct watchdog {
-    struct timer timer;      /* armed while something is overdue */
-    uint32_t pause_ms;       /* until it looks again */
-    uint32_t id;             /* of the call that was given up last */
-    uint64_t asked_ns;       /* the start of what ran when it was asked last */
-    uint64_t spared_ns;      /* the start of what runs and was found to be within its time; or 0 */
-    uint64_t spared_overdue; /* how many calls had been given up by then */
-    uint64_t overdue;        /* the same, until now */
-    bool sure;               /* the grace was over at the last look, too */
+    struct timer timer;       /* armed while something is overdue */
+    uint32_t pause_ms;        /* until it looks again */
+    uint32_t calm_ms;         /* the same the next time that there is nothing to be done */
+    uint32_t id;              /* of the call that was given up last */
+    uint64_t given_up;        /* how many were */
+    uint64_t asked_ns;        /* the start of what ran when the worker was asked last */
+    uint64_t spared_ns;       /* the start of what runs and was found to be within its time; or 0 */
+    uint64_t spared_given_up; /* `given_up` at that time */
+    bool waits;               /* for an answer */
+    bool rests;               /* what it runs was interrupted a moment ago */
+    bool sure;                /* the grace was over by the last answer */
 };
 
 void watchdog_init(struct process *p);
