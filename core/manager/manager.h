@@ -62,8 +62,8 @@ struct manager_options {
     uint32_t sweep_interval_ms; /* how often the kernel is asked about every process (sweep.c) */
     /* How long a worker that was interrupted may go on before it is killed (watchdog.h). */
     uint32_t interrupt_grace_ms;
-    bool spare;                 /* whether a worker is forked ahead of its need (spare.h) */
-    struct span boot;           /* goes to the zygote, which starts at once */
+    bool spare;       /* whether a worker is forked ahead of its need (spare.h) */
+    struct span boot; /* goes to the zygote, which starts at once */
 };
 
 int manager_open(struct manager *m, struct reactor *r, const struct manager_options *options,

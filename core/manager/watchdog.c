@@ -66,7 +66,8 @@ static void kill_it(struct process *p, uint64_t overdue_ns)
     char name[STATUS_NAME];
 
     fail(&p->last_error, TITAN_E_WORKER_LOST,
-         "did not give way %" PRIu64 " ms after the time of `%s` was over (stuck in C code?) and was "
+         "did not give way %" PRIu64
+         " ms after the time of `%s` was over (stuck in C code?) and was "
          "killed",
          overdue_ns / 1000000u,
          status_method_name(p->status, status_load(p->status->running_method), name));
@@ -79,8 +80,8 @@ static bool is_spared(const struct watchdog *w, uint64_t started_ns)
     return started_ns != 0 && w->spared_ns == started_ns && w->spared_given_up == w->given_up;
 }
 
-/* What ran is within its time, unless it is a call that was given up, and the worker was asked about
- * another: then it is asked again. */
+/* What ran is within its time, unless it is a call that was given up, and the worker was asked
+ * about another: then it is asked again. */
 static bool spare(struct process *p, uint64_t started_ns)
 {
     struct watchdog *w = &p->watchdog;
@@ -98,8 +99,8 @@ static bool spare(struct process *p, uint64_t started_ns)
 }
 
 /* Whether that is all for now; else it is asked again. Between two interruptions it has time to
- * close what it has open. It is killed after two answers with a moment in between: what gives way in
- * the end is not killed for an answer of before. */
+ * close what it has open. It is killed after two answers with a moment in between: what gives way
+ * in the end is not killed for an answer of before. */
 static bool take_answer(struct process *p, uint64_t started_ns, uint64_t overdue_ns)
 {
     struct watchdog *w = &p->watchdog;

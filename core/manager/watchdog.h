@@ -1,13 +1,13 @@
 /*
- * What becomes of a call that was given up, at its deadline or by its caller, while its worker is so
- * busy that it does not hear of it.
+ * What becomes of a call that was given up, at its deadline or by its caller, while its worker is
+ * so busy that it does not hear of it.
  *
  * The worker's loop hears of it by itself as soon as it turns. If the call is not answered in a
  * moment and something is on the worker's CPU, the worker is asked what it is: by SIGURG, whose
  * handler looks (script/interrupt.h) and answers in the status page. A method that is within its
- * time is left alone, and not asked again. One that is overdue is interrupted there and then; when it
- * has not given way for grace_ms (it is stuck in C, or catches the error and goes on) the worker is
- * killed, which is a crash like any other.
+ * time is left alone, and not asked again. One that is overdue is interrupted there and then; when
+ * it has not given way for grace_ms (it is stuck in C, or catches the error and goes on) the worker
+ * is killed, which is a crash like any other.
  *
  * It never kills on suspicion: only what the worker itself has said, in the same turn of its loop,
  * for the whole of the grace. A worker that is stopped says nothing.

@@ -196,8 +196,8 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
     return value_encode(L, index, &limits, b, why);
 }
 
-/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve, interrupt_grace) ->
- * manager */
+/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve, interrupt_grace)
+ * -> manager */
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {

@@ -130,7 +130,8 @@ static bool answer_manager(struct runtime *rt, struct status_page *page)
 {
     struct interrupt *i = &rt->interrupt;
     struct task *t = *(struct task *volatile *)&rt->running;
-    uint32_t unwanted = atomic_exchange_explicit(&page->interrupt.unwanted, 0, memory_order_acquire);
+    uint32_t unwanted =
+        atomic_exchange_explicit(&page->interrupt.unwanted, 0, memory_order_acquire);
     uint32_t id = t != NULL && is_request(t) ? t->id + 1 : 0;
     uint64_t at_ns = now_ns();
     uint64_t turn_ms = uv_now(rt->uv);

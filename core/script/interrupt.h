@@ -9,8 +9,8 @@
  * hold any more, since something else runs by then, does nothing.
  *
  * Who runs is known because everything that resumes a coroutine says so: tasks (task.c), callbacks
- * of luv (runtime.c), and the coroutine library of Titan's states (coroutines.c). A coroutine that a
- * C library resumes is interrupted when it comes back.
+ * of luv (runtime.c), and the coroutine library of Titan's states (coroutines.c). A coroutine that
+ * a C library resumes is interrupted when it comes back.
  *
  * What cannot be interrupted: C code, and finalizers (__gc), for which Lua turns hooks off.
  * Titan's own Lua code is not interrupted either: what it keeps would not be in order afterwards.

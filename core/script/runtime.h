@@ -25,8 +25,8 @@ struct runtime {
     bool reactor_open;
     struct task *running; /* whose coroutine runs right now */
     struct interrupt interrupt;
-    struct list tasks;    /* that have begun and not ended */
-    struct list idle;     /* coroutines kept for the next task */
+    struct list tasks; /* that have begun and not ended */
+    struct list idle;  /* coroutines kept for the next task */
     unsigned idle_len;
     struct list ready;          /* tasks to resume at the end of this turn */
     struct flusher resume;      /* does that */

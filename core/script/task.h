@@ -58,7 +58,8 @@ struct task {
     bool wants_context;            /* its request says more than a deadline */
     bool claimed;                  /* the manager holds the claim of its request's key */
     bool interrupted; /* the error at the top of its stack is to be raised when it is resumed */
-    bool error_kept;  /* it was preempted; the hook raises the error in the registry at &error_kept */
+    bool
+        error_kept; /* it was preempted; the hook raises the error in the registry at &error_kept */
     /* L is the coroutine, `status` LUA_OK or an error's, the results or the error lie at `first`
      * and above. May raise: that is reported, not caught. */
     void (*ended)(struct task *t, lua_State *L, int status, int first);
@@ -110,8 +111,9 @@ void task_resume(struct task *t);
 void task_resume_soon(struct task *t);
 void task_unpark(struct task *t);
 
-/* Ends its waiting with the error at the top of L's stack, which is popped; in one that is preempted
- * it is raised when that goes on. False when it does not wait, or is interrupted already. */
+/* Ends its waiting with the error at the top of L's stack, which is popped; in one that is
+ * preempted it is raised when that goes on. False when it does not wait, or is interrupted already.
+ */
 bool task_interrupt(struct task *t, lua_State *L);
 
 /* For the hook: takes the error that the preempted task was to go on with. */

@@ -2,10 +2,10 @@
  * The status page: what a worker is doing, in memory that its manager can read without asking, and
  * that outlives the worker, so that a crash report can say what it was doing when it died.
  *
- * One writer, the worker's thread; the manager only reads, but for what it says to a worker that does
- * not listen (struct status_interrupt). Everything that changes is an atomic of
- * its own, relaxed: a reader may see one field newer than another, never a torn one. After the
- * worker's death nothing changes any more and the page is consistent but for the call it died in.
+ * One writer, the worker's thread; the manager only reads, but for what it says to a worker that
+ * does not listen (struct status_interrupt). Everything that changes is an atomic of its own,
+ * relaxed: a reader may see one field newer than another, never a torn one. After the worker's
+ * death nothing changes any more and the page is consistent but for the call it died in.
  */
 #ifndef TITAN_WORKER_STATUS_H
 #define TITAN_WORKER_STATUS_H
@@ -38,9 +38,10 @@ struct status_call {
 struct status_interrupt {
     _Atomic uint64_t overdue_ns; /* for how long what runs has been overdue without giving way */
     _Atomic uint32_t asked;      /* the manager: the number of this question, from 1 on */
-    _Atomic uint32_t unwanted;   /* the manager: the id + 1 of a request whose caller no longer waits */
-    _Atomic uint32_t answered;   /* the number of the question */
-    _Atomic uint32_t running;    /* the id + 1 of the request that ran then; 0: none */
+    _Atomic uint32_t
+        unwanted; /* the manager: the id + 1 of a request whose caller no longer waits */
+    _Atomic uint32_t answered; /* the number of the question */
+    _Atomic uint32_t running;  /* the id + 1 of the request that ran then; 0: none */
 };
 
 /* What became of the calls of one method, or of the others. */
