@@ -9,6 +9,8 @@
 #include "script/task.h"
 #include "titan.h"
 
+#define RECOVERY_NS 5000000u
+
 /* Whose Lua this thread runs. Written by the thread itself, and read by its signal handler: so it
  * must be there without a call of the loader's (initial-exec). */
 static _Thread_local struct runtime *volatile here __attribute__((tls_model("initial-exec")));
@@ -44,6 +46,14 @@ void interrupt_cancel(struct runtime *rt, unsigned reasons)
     atomic_fetch_and_explicit(&rt->interrupt.reasons, ~reasons, memory_order_relaxed);
 }
 
+/* What has been interrupted has some time on the CPU to close what it has open, before it is
+ * interrupted again. */
+static bool is_recovering(const struct interrupt *i, const struct task *t)
+{
+    return i->raised_in_ns == t->started_ns && i->raised_cpu_ns != 0 &&
+           clock_ns(CLOCK_THREAD_CPUTIME_ID) - i->raised_cpu_ns < RECOVERY_NS;
+}
+
 /* ---- the hook ---- */
 
 static void restore_hook(struct interrupt *i, lua_State *L)
@@ -62,6 +72,14 @@ static bool in_own_code(lua_State *L, lua_Debug *ar)
     return lua_getinfo(L, "S", ar) != 0 && strncmp(ar->source, "=titan", 6) == 0;
 }
 
+static int raise_error(struct runtime *rt, lua_State *L, int code, const char *message)
+{
+    rt->interrupt.raised_in_ns = rt->running->started_ns;
+    rt->interrupt.raised_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    script_push_error(L, code, message, NULL, NULL);
+    return lua_error(L);
+}
+
 /* The first thing of these that holds. Returns when nothing does. */
 static void raise_what_holds(struct runtime *rt, lua_State *L, struct task *t)
 {
@@ -70,14 +88,11 @@ static void raise_what_holds(struct runtime *rt, lua_State *L, struct task *t)
         lua_error(L);
     }
     if (is_late(rt, t, now_ns())) {
-        script_push_error(L, TITAN_E_TIMEOUT, "the time is over: interrupted while it ran", NULL,
-                          NULL);
-        lua_error(L);
+        raise_error(rt, L, TITAN_E_TIMEOUT, "the time is over: interrupted while it ran");
     }
     if (is_unwanted(rt, t)) {
-        script_push_error(L, TITAN_E_CANCELLED,
-                          "the caller no longer waits: interrupted while it ran", NULL, NULL);
-        lua_error(L);
+        raise_error(rt, L, TITAN_E_CANCELLED,
+                    "the caller no longer waits: interrupted while it ran");
     }
 }
 
@@ -151,7 +166,7 @@ static bool answer_manager(struct runtime *rt, struct status_page *page)
     status_store(page->interrupt.running, id);
     atomic_store_explicit(&page->interrupt.answered, status_load(page->interrupt.asked),
                           memory_order_release);
-    return overdue;
+    return overdue && !is_recovering(i, t);
 }
 
 static void look(struct runtime *rt)

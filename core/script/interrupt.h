@@ -49,6 +49,8 @@ struct interrupt {
     uint64_t unwanted_number;
     /* Since when the same turn of the loop runs what is overdue; for the handler alone. */
     uint64_t overdue_turn_ms, overdue_since_ns;
+    /* The call that was interrupted last (by its start), and the CPU time at which it was. */
+    uint64_t raised_in_ns, raised_cpu_ns;
     struct runtime *outer; /* whom interrupt_leave makes the thread's again */
     /* The user's hook (debug.sethook) that ours has taken the place of. */
     lua_State *hooked;

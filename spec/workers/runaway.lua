@@ -5,8 +5,11 @@ local titan = require "titan"
 
 local seen = {}
 
+-- It allocates, since under the thread sanitizer a signal comes only at such a call.
 local function forever()
-  while true do end
+  while true do
+    local _ = {}
+  end
 end
 
 local function note(...)
@@ -20,6 +23,9 @@ local function burn(ms)
 end
 
 local ways = {
+  bare = function()
+    while true do end
+  end,
   plain = forever,
   sort = function()
     table.sort({ 1, 2, 3 }, forever)
@@ -91,7 +97,7 @@ local ways = {
     end, "l")
     local ok, err = pcall(function()
       while true do
-        lines = lines + 0
+        lines = #{ lines } + lines - 1
       end
     end)
     note("hooked", tostring(ok), err.code, tostring(lines > 0))
