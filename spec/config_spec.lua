@@ -47,8 +47,8 @@ local defaults = {
   },
   testing = { use_mock_spawner = false },
   advanced = {
-    graceful_shutdown_timeout = 5000, liveness_sweep_interval = 30000, spare_worker = true,
-    handle_signals = true,
+    graceful_shutdown_timeout = 5000, liveness_sweep_interval = 30000, interrupt_grace = 1000,
+    spare_worker = true, handle_signals = true,
   },
   logs = { format = "auto" },
   limits = { frame = 67108864, nesting = 64, outstanding = 65536 },

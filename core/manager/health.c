@@ -51,7 +51,7 @@ static struct health_sight look(const struct process *p)
         .calls = status_load(page->calls),
         .ended = status_load(page->ended),
         .started_ns = status_load(page->running_started_ns),
-        .in_method = status_load(page->running_method) != STATUS_NO_METHOD,
+        .in_method = status_load(page->running_method) < STATUS_TASK,
         .loop_turns = p->health.asks[0].answered,
     };
 }

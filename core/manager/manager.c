@@ -247,6 +247,7 @@ int manager_open(struct manager *m, struct reactor *r, const struct manager_opti
     list_init(&m->ended);
     flusher_init(&m->turn, end_of_turn);
     m->sweep_interval_ms = options->sweep_interval_ms;
+    m->interrupt_grace_ms = options->interrupt_grace_ms;
     spare_init(m, options->spare);
     if (!manager_sweep_later(m)) {
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");

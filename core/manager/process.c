@@ -35,6 +35,7 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
     p->exit_code = -1;
     p->alarm.fire = process_alarm_rang;
     health_init(p);
+    watchdog_init(p);
     p->startup_timeout_ms = spec->startup_timeout_ms;
     p->call_timeout_ms = spec->call_timeout_ms;
     p->restart = spec->restart;

@@ -29,6 +29,7 @@
 #include "manager/health.h"
 #include "manager/output.h"
 #include "manager/restart.h"
+#include "manager/watchdog.h"
 #include "rpc/peer.h"
 #include "spawn/thread.h"
 #include "worker/status.h"
@@ -110,6 +111,7 @@ struct process {
     struct peer control;
     struct status_page *status; /* stays mapped for reports */
     struct health health;
+    struct watchdog watchdog;
     struct output out;
     struct output err;
     struct timer alarm; /* the startup timeout, the stop deadline, CLOSING's grace, the backoff */

@@ -80,6 +80,7 @@ void process_close_connections(struct process *p, const struct failure *why)
 {
     peer_close(&p->data, why);
     peer_close(&p->control, why);
+    watchdog_stop(p);
     manager_relays_drop(p);
     own_requests_drop(p);
 }

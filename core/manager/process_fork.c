@@ -19,6 +19,7 @@ static int open_ours(struct process *p, int ours[WORKER_FDS])
 
     if (code == TITAN_OK) {
         ours[FD_DATA] = -1;
+        watchdog_watch(p);
         code = peer_open(&p->control, m->reactor, ours[FD_CONTROL], &control_limits,
                          &process_control_events, p);
     }

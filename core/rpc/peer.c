@@ -36,11 +36,13 @@ static bool ids_grow(struct peer *p)
     return true;
 }
 
+/* Of a call that was detached. */
 static void id_release(struct peer *p, uint32_t id)
 {
     p->calls[id] = NULL;
     p->free_ids[p->free_len++] = id;
     p->outstanding--;
+    p->given_up--;
 }
 
 /* ---- calls ---- */
@@ -52,7 +54,13 @@ static void detach(struct call *c)
 
     timer_disarm(p->reactor, &c->deadline);
     p->calls[c->id] = &abandoned;
+    p->given_up++;
     c->peer = NULL;
+}
+
+bool peer_gave_up(const struct peer *p, uint32_t id)
+{
+    return id < p->calls_cap && p->calls[id] == &abandoned;
 }
 
 static void send_cancel(struct peer *p, uint32_t id)
@@ -93,6 +101,9 @@ void call_forget(struct call *c)
     if (p != NULL) {
         detach(c);
         send_cancel(p, c->id);
+        if (p->gave_up != NULL) {
+            p->gave_up(p, c->id);
+        }
     }
 }
 
@@ -548,4 +559,5 @@ void peer_close(struct peer *p, const struct failure *failure)
     p->free_ids = NULL;
     p->calls_cap = 0;
     p->free_len = 0;
+    p->given_up = 0;
 }

@@ -66,7 +66,10 @@ struct peer {
     uint32_t *free_ids; /* a stack */
     uint32_t free_len;
     uint32_t outstanding;
+    uint32_t given_up; /* of these, those that nobody waits for any more */
     bool lost;
+    /* NULL, or: this call of ours has been given up, and the other side has not answered it. */
+    void (*gave_up)(struct peer *p, uint32_t id);
 };
 
 /* Takes the descriptor over from success on. */
@@ -132,6 +135,9 @@ void call_withdraw(struct call *c);
 
 /* Like call_forget, for a call whose owner wants to hear: `done` is called with `failure`. */
 void call_cancel(struct call *c, const struct failure *failure);
+
+/* Whether the call of this number was given up and is still not answered. */
+bool peer_gave_up(const struct peer *p, uint32_t id);
 
 /* Answers: begin, append the results array (or the error map) to peer_out(), end. */
 int answer_begin(struct peer *p, struct draft *d, uint32_t id, bool is_error);

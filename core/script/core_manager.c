@@ -197,8 +197,8 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
     return value_encode(L, index, &limits, b, why);
 }
 
-/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve, threads) ->
- * manager */
+/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve, interrupt_grace,
+ * threads or nil) -> manager */
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {
@@ -220,8 +220,10 @@ static int manager_open_lua(lua_State *L)
     options.limits.outstanding = core_field_uint(L, 2, "outstanding");
     options.sweep_interval_ms = (uint32_t)luaL_checkinteger(L, 5);
     options.spare = lua_toboolean(L, 6);
+    options.interrupt_grace_ms = (uint32_t)luaL_checkinteger(L, 8);
     options.thread_guest = &guest_on_thread;
-    options.threads = (unsigned)luaL_optinteger(L, 8, 0);
+    (void)interrupt_install();
+    options.threads = (unsigned)luaL_optinteger(L, 9, 0);
     runtime_reactor(rt);
     sm = lua_newuserdatauv(L, sizeof *sm, 4);
     memset(sm, 0, sizeof *sm);

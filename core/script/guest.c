@@ -39,11 +39,16 @@ static struct worker *worker_of(const struct task *t)
     return &((struct guest *)t->owner)->worker;
 }
 
+/* Who has ended the worker by hand gives no answer any more, nor what is killed. */
+static bool is_over(const struct guest *g)
+{
+    return g->worker.state == WORKER_ENDED || (g->thread != NULL && thread_is_dying(g->thread));
+}
+
 static void request_ended(struct task *t, lua_State *L, int status, int first)
 {
     struct worker *w = worker_of(t);
-    /* Who has ended the worker by hand gives no answer any more. */
-    bool ok = w->state != WORKER_ENDED && answer_with(&w->data, t->id, L, status, first);
+    bool ok = !is_over(t->owner) && answer_with(&w->data, t->id, L, status, first);
 
     pumps_leave(&((struct guest *)t->owner)->pumps, t);
     status_call_ended(w->status, t->number, t->method, t->started_ns, now_ns(), !ok);
@@ -119,8 +124,6 @@ static void start_request(struct guest *g, const struct message *m, uint32_t met
     struct header header;
 
     header_read(m->header, &header);
-    t->scope.deadline_ms =
-        header.deadline_ms ? reactor_now_ms(g->worker.reactor) + header.deadline_ms : 0;
     t->wants_context = header.has_more;
     t->claimed = header.claimed && is_keyed(g, method);
     t->ended = request_ended;
@@ -131,6 +134,9 @@ static void start_request(struct guest *g, const struct message *m, uint32_t met
     }
     t->method = method;
     t->started_ns = now_ns();
+    if (header.deadline_ms > 0) {
+        t->scope.deadline_ms = reactor_ms_at(g->worker.reactor, t->started_ns) + header.deadline_ms;
+    }
     t->number = status_call_started(g->worker.status, method, t->started_ns);
     worker_call_started(&g->worker);
     lua_rawgeti(t->co, LUA_REGISTRYINDEX, g->handler);
@@ -352,6 +358,7 @@ static int open_state(lua_State *L)
     struct guest *g = lua_touserdata(L, 1);
 
     luaL_openlibs(L);
+    coroutines_open(L);
     core_preload(L);
     g->runtime = g->mail ? runtime_bare(L, g->mail) : runtime_of(L);
     lua_pushlightuserdata(L, g);

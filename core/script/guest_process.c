@@ -20,10 +20,15 @@ static int run_worker(void *ctx, const struct worker_fds *fds)
         return 1;
     }
     ids_forget(&g->runtime->ids);
+    if (interrupt_install() < 0) {
+        fprintf(stderr, "titan: a worker could not take over SIGURG: it cannot be interrupted\n");
+    }
     guest_begin(g);
     if (runtime_open_reactor(g->runtime) == TITAN_OK &&
         worker_open_fds(&g->worker, &g->runtime->reactor, fds, &guest_handlers, g) == TITAN_OK) {
+        interrupt_enter(g->runtime);
         code = worker_run(&g->worker);
+        interrupt_leave(g->runtime);
     } else {
         fprintf(stderr, "titan: a worker could not set itself up: out of memory or descriptors\n");
     }

@@ -31,6 +31,7 @@ static bool open_worker(struct guest *g, struct thread *t)
     struct runtime *rt = g->runtime;
 
     g->thread = t;
+    rt->dying = &t->is_dying;
     guest_begin(g);
     if (runtime_open_reactor(rt) < 0 ||
         (!t->by_turns && reactor_take_mail(&rt->reactor, t->mail) < 0)) {
@@ -74,6 +75,8 @@ static struct guest *begin(struct thread *t)
         free(g);
         return NULL;
     }
+    atomic_store_explicit(&t->state, g, memory_order_release);
+    interrupt_enter(g->runtime);
     warm_up(g, t);
     return g;
 }
@@ -84,7 +87,9 @@ static int end(struct guest *g, struct thread *t)
 
     t->worker = NULL;
     guest_end(g);
+    atomic_store_explicit(&t->state, NULL, memory_order_relaxed);
     guest_close(g);
+    interrupt_leave(NULL);
     free(g);
     return code;
 }
@@ -104,17 +109,19 @@ static int run(struct thread *t)
 
 static uint64_t turn(struct thread *t, struct sched_thread *on)
 {
-    struct guest *g = t->state;
+    struct guest *g = atomic_load_explicit(&t->state, memory_order_relaxed);
     uint64_t due_ms = 0;
 
-    if (g == NULL) {
+    if (g != NULL) {
+        interrupt_enter(g->runtime);
+    } else {
         g = begin(t);
-        t->state = g;
     }
     if (g != NULL && g->worker.state != WORKER_ENDED) {
         due_ms = runtime_turn(g->runtime, &t->unit, on);
     }
     if (g != NULL && g->worker.state != WORKER_ENDED) {
+        interrupt_leave(g->runtime);
         return due_ms;
     }
     t->exit_code = 1;
@@ -125,4 +132,14 @@ static uint64_t turn(struct thread *t, struct sched_thread *on)
     return THREAD_ENDED;
 }
 
-const struct thread_guest guest_on_thread = {run, turn};
+/* While its turn goes on, and so its state is there. */
+static void overdue(struct thread *t)
+{
+    struct guest *g = atomic_load_explicit(&t->state, memory_order_acquire);
+
+    if (g != NULL) {
+        interrupt_request(g->runtime, INTERRUPT_SLICE);
+    }
+}
+
+const struct thread_guest guest_on_thread = {run, turn, overdue};

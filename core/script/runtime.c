@@ -95,12 +95,14 @@ static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
 {
     int base = lua_gettop(L) - nargs;
     struct runtime *rt = runtime_of(L);
+    lua_State *outer = interrupt_switch(&rt->interrupt, L);
     int status;
 
     (void)flags;
     lua_pushcfunction(L, script_traceback);
     lua_insert(L, base);
     status = lua_pcall(L, nargs, nresults, base);
+    interrupt_back(&rt->interrupt, outer);
     lua_remove(L, base);
     if (status != LUA_OK) {
         task_uncaught(rt, L, -1, "in a callback");
@@ -182,6 +184,7 @@ static int runtime_new(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
     rt->L = lua_tothread(L, -1);
     lua_pop(L, 1);
+    interrupt_init(rt);
     tasks_open(rt);
     clock_open(rt);
     rt->mail = mail;

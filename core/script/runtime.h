@@ -9,6 +9,7 @@
 
 #include "base/errors.h"
 #include "base/ids.h"
+#include "script/interrupt.h"
 #include "spawn/sched.h"
 #include "transport/reactor.h"
 #include "worker/status.h"
@@ -27,8 +28,10 @@ struct runtime {
     struct reactor reactor;
     bool reactor_open;
     struct task *running; /* whose coroutine runs right now */
-    struct list tasks;    /* that have begun and not ended */
-    struct list idle;     /* coroutines kept for the next task */
+    struct interrupt interrupt;
+    atomic_bool *dying; /* whether the state is to end, whatever it does; or NULL */
+    struct list tasks;  /* that have begun and not ended */
+    struct list idle;   /* coroutines kept for the next task */
     unsigned idle_len;
     struct list ready;          /* tasks to resume at the end of this turn */
     struct flusher resume;      /* does that */

@@ -30,6 +30,9 @@ struct thread_guest {
      * time in ms (CLOCK_MONOTONIC), UINT64_MAX when mail comes; after the last THREAD_ENDED, with
      * t->exit_code set. t->state is its own, NULL before the first. */
     uint64_t (*turn)(struct thread *t, struct sched_thread *on);
+    /* Its turn has gone on for a slice: it is to give way. On a thread of the scheduler's own,
+     * which then sends SIGURG to the one that it is on. */
+    void (*overdue)(struct thread *t);
 };
 
 #define THREAD_ENDED (UINT64_MAX - 1)
@@ -54,7 +57,7 @@ struct thread {
     struct unit unit;
     struct mailbox turns; /* whose posts lead to a turn */
     uint64_t due_ms;
-    void *state;
+    _Atomic(void *) state;
     /* For the manager: */
     void (*ended)(struct thread *t);
     void *owner;
@@ -82,6 +85,13 @@ struct thread *thread_start(const struct thread_spec *spec, struct thread_ends *
 /* It is to end now: its loop does so at once, its Lua code at the next instruction, C code when it
  * returns. */
 void thread_kill(struct thread *t);
+
+/* For sched_options: the turns of such threads give way. */
+void thread_overdue(void *ctx, struct unit *u, struct sched_thread *on, uint64_t run);
+
+/* What runs on it is to look at what it is asked (script/interrupt.h): at once if it has a thread
+ * of its own, else at the end of its slice. */
+void thread_interrupt(struct thread *t);
 
 /* Waits for its end for so long, and `ended` is not called any more. False: it goes on. */
 bool thread_await(struct thread *t, uint32_t timeout_ms);

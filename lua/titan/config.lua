@@ -84,6 +84,10 @@ manager_fields.advanced = {
       kind = "duration", min = 1, default = 30000,
       doc = "how often the kernel is asked about every process",
     },
+    interrupt_grace = {
+      kind = "duration", min = 1, default = 1000,
+      doc = "from interrupting a method whose time is over until its worker is killed",
+    },
     spare_worker = {
       kind = "boolean", default = true,
       doc = "keep one worker forked ahead, so that the next one starts sooner",
@@ -169,6 +173,7 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 ---@class titan.AdvancedConfig
 ---@field graceful_shutdown_timeout integer ms
 ---@field liveness_sweep_interval integer ms
+---@field interrupt_grace integer ms
 ---@field spare_worker boolean
 ---@field threads? integer
 ---@field handle_signals boolean

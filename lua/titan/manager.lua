@@ -106,7 +106,7 @@ local function of_processes(checked)
     end, checked.advanced.liveness_sweep_interval, checked.advanced.spare_worker,
     function(process, ...)
       return serving.serve(self, self.services[process], ...)
-    end, checked.advanced.threads)
+    end, checked.advanced.interrupt_grace, checked.advanced.threads)
   return self
 end
 

@@ -83,6 +83,9 @@
 --- How often the kernel is asked about every process, in case an end went unnoticed.
 --- (default: "30s")
 ---@field liveness_sweep_interval? titan.Duration
+--- From interrupting a method whose time is over until its worker is killed, because it is stuck in
+--- C code or refuses to end. (default: "1s")
+---@field interrupt_grace? titan.Duration
 --- Keep one worker forked ahead, so that the next one starts sooner. (default: true)
 ---@field spare_worker? boolean
 --- SIGTERM and SIGINT end the run gracefully, a second one at once. (default: true)
