@@ -32,6 +32,7 @@ static bool open_worker(struct guest *g, struct thread *t)
 
     g->thread = t;
     rt->dying = &t->is_dying;
+    rt->overdue = t->by_turns ? &t->is_overdue : NULL;
     guest_begin(g);
     if (runtime_open_reactor(rt) < 0 ||
         (!t->by_turns && reactor_take_mail(&rt->reactor, t->mail) < 0)) {
@@ -75,7 +76,7 @@ static struct guest *begin(struct thread *t)
         free(g);
         return NULL;
     }
-    atomic_store_explicit(&t->state, g, memory_order_release);
+    t->state = g;
     interrupt_enter(g->runtime);
     warm_up(g, t);
     return g;
@@ -87,9 +88,8 @@ static int end(struct guest *g, struct thread *t)
 
     t->worker = NULL;
     guest_end(g);
-    atomic_store_explicit(&t->state, NULL, memory_order_relaxed);
+    interrupt_leave(g->runtime);
     guest_close(g);
-    interrupt_leave(NULL);
     free(g);
     return code;
 }
@@ -109,7 +109,7 @@ static int run(struct thread *t)
 
 static uint64_t turn(struct thread *t, struct sched_thread *on)
 {
-    struct guest *g = atomic_load_explicit(&t->state, memory_order_relaxed);
+    struct guest *g = t->state;
     uint64_t due_ms = 0;
 
     if (g != NULL) {
@@ -132,14 +132,4 @@ static uint64_t turn(struct thread *t, struct sched_thread *on)
     return THREAD_ENDED;
 }
 
-/* While its turn goes on, and so its state is there. */
-static void overdue(struct thread *t)
-{
-    struct guest *g = atomic_load_explicit(&t->state, memory_order_acquire);
-
-    if (g != NULL) {
-        interrupt_request(g->runtime, INTERRUPT_SLICE);
-    }
-}
-
-const struct thread_guest guest_on_thread = {run, turn, overdue};
+const struct thread_guest guest_on_thread = {run, turn};

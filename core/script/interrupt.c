@@ -178,6 +178,9 @@ static void look(struct runtime *rt)
     if (rt->dying != NULL && atomic_load_explicit(rt->dying, memory_order_relaxed)) {
         interrupt_request(rt, INTERRUPT_DIE);
     }
+    if (rt->overdue != NULL && atomic_exchange_explicit(rt->overdue, false, memory_order_acquire)) {
+        interrupt_request(rt, INTERRUPT_SLICE);
+    }
     wanted = atomic_load_explicit(&i->reasons, memory_order_acquire) != 0;
     if (page != NULL && answer_manager(rt, page)) {
         wanted = true;
@@ -239,5 +242,5 @@ void interrupt_enter(struct runtime *rt)
 
 void interrupt_leave(const struct runtime *rt)
 {
-    here = rt != NULL ? rt->interrupt.outer : NULL;
+    here = rt->interrupt.outer;
 }

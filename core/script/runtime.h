@@ -29,9 +29,10 @@ struct runtime {
     bool reactor_open;
     struct task *running; /* whose coroutine runs right now */
     struct interrupt interrupt;
-    atomic_bool *dying; /* whether the state is to end, whatever it does; or NULL */
-    struct list tasks;  /* that have begun and not ended */
-    struct list idle;   /* coroutines kept for the next task */
+    atomic_bool *dying;   /* whether the state is to end, whatever it does; or NULL */
+    atomic_bool *overdue; /* whether its slice is over; or NULL */
+    struct list tasks;    /* that have begun and not ended */
+    struct list idle;     /* coroutines kept for the next task */
     unsigned idle_len;
     struct list ready;          /* tasks to resume at the end of this turn */
     struct flusher resume;      /* does that */

@@ -167,7 +167,7 @@ void thread_overdue(void *ctx, struct unit *u, struct sched_thread *on, uint64_t
 
     (void)ctx;
     (void)run;
-    t->guest->overdue(t);
+    atomic_store_explicit(&t->is_overdue, true, memory_order_release);
     (void)pthread_kill(sched_thread_id(on), SIGURG);
 }
 

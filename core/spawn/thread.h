@@ -30,9 +30,6 @@ struct thread_guest {
      * time in ms (CLOCK_MONOTONIC), UINT64_MAX when mail comes; after the last THREAD_ENDED, with
      * t->exit_code set. t->state is its own, NULL before the first. */
     uint64_t (*turn)(struct thread *t, struct sched_thread *on);
-    /* Its turn has gone on for a slice: it is to give way. On a thread of the scheduler's own,
-     * which then sends SIGURG to the one that it is on. */
-    void (*overdue)(struct thread *t);
 };
 
 #define THREAD_ENDED (UINT64_MAX - 1)
@@ -57,7 +54,8 @@ struct thread {
     struct unit unit;
     struct mailbox turns; /* whose posts lead to a turn */
     uint64_t due_ms;
-    _Atomic(void *) state;
+    atomic_bool is_overdue; /* its turn has gone on for a slice; then SIGURG came */
+    void *state;
     /* For the manager: */
     void (*ended)(struct thread *t);
     void *owner;
