@@ -9,7 +9,8 @@
 #define MOMENT_MS 1    /* until it hears of it in the ordinary way; until it has answered */
 #define CALM_MS 250    /* at the most between two looks where nothing is to be done */
 #define RESENT_MS 16   /* a question without an answer: another thread has got the signal */
-#define GRACE_PARTS 10 /* that often it is interrupted before it is killed */
+#define PRESS_MS 4     /* until it is asked, and so interrupted, again; then twice that, */
+#define GRACE_PARTS 10 /* until it is this part of the grace */
 
 static void pause_for(struct watchdog *w, uint32_t ms)
 {
@@ -113,10 +114,12 @@ static bool take_answer(struct process *p, uint64_t started_ns, uint64_t overdue
     }
     w->sure = is_over;
     if (overdue_ns == 0) {
+        w->press_ms = PRESS_MS;
         return spare(p, started_ns);
     }
     w->rests = !is_over;
-    pause_for(w, grace_ms / GRACE_PARTS);
+    pause_for(w, w->press_ms < grace_ms / GRACE_PARTS ? w->press_ms : grace_ms / GRACE_PARTS);
+    w->press_ms *= w->press_ms < grace_ms ? 2 : 1;
     return w->rests;
 }
 
@@ -191,8 +194,11 @@ static void gave_up(struct peer *peer, uint32_t id)
     w->given_up++;
     w->id = id;
     w->calm_ms = MOMENT_MS;
-    if (is_watched(p) && !w->waits && !is_resting(p) &&
-        timer_left_ms(p->manager->reactor, &w->timer) > MOMENT_MS) {
+    if (!is_watched(p) || w->waits || is_resting(p)) {
+        return;
+    }
+    w->press_ms = PRESS_MS;
+    if (timer_left_ms(p->manager->reactor, &w->timer) > MOMENT_MS) {
         (void)timer_arm(p->manager->reactor, &w->timer, MOMENT_MS, false);
     }
 }

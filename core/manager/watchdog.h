@@ -29,7 +29,8 @@ struct process;
 struct watchdog {
     struct timer timer;       /* armed while something is overdue */
     uint32_t pause_ms;        /* until it looks again */
-    uint32_t calm_ms;         /* the same the next time that there is nothing to be done */
+    uint32_t calm_ms;         /* the same the next time that there is nothing to be done, */
+    uint32_t press_ms;        /* and while it does not give way */
     uint32_t id;              /* of the call that was given up last */
     uint64_t given_up;        /* how many were */
     uint64_t asked_ns;        /* the start of what ran when the worker was asked last */

@@ -127,7 +127,8 @@ static int core_time_limit(lua_State *L)
     luaL_setmetatable(L, LIMIT_TYPE);
     lua_pushvalue(L, 2);
     l->error = luaL_ref(L, LUA_REGISTRYINDEX);
-    l->limit.deadline_ms = reactor_now_ms(r) + (uint64_t)ms;
+    l->limit.deadline_ms =
+        reactor_ms_at(r, now_ns()) + (uint64_t)ms; /* not the turn's: see interrupt.h */
     if (l->error != LUA_REFNIL) {
         l->limit.timer.fire = limit_passed;
         if (!timer_arm(r, &l->limit.timer, (uint64_t)ms, true)) {

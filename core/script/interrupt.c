@@ -9,7 +9,10 @@
 #include "script/task.h"
 #include "titan.h"
 
-#define RECOVERY_NS 5000000u
+/* What is overdue has so much time on the CPU without giving way before it is interrupted, and
+ * before it is again: for what it does when it has heard of its end, and to close what it has open.
+ */
+#define PATIENCE_NS 3000000u
 
 /* Whose Lua this thread runs. Written by the thread itself, and read by its signal handler: so it
  * must be there without a call of the loader's (initial-exec). */
@@ -46,14 +49,6 @@ void interrupt_cancel(struct runtime *rt, unsigned reasons)
     atomic_fetch_and_explicit(&rt->interrupt.reasons, ~reasons, memory_order_relaxed);
 }
 
-/* What has been interrupted has some time on the CPU to close what it has open, before it is
- * interrupted again. */
-static bool is_recovering(const struct interrupt *i, const struct task *t)
-{
-    return i->raised_in_ns == t->started_ns && i->raised_cpu_ns != 0 &&
-           clock_ns(CLOCK_THREAD_CPUTIME_ID) - i->raised_cpu_ns < RECOVERY_NS;
-}
-
 /* ---- the hook ---- */
 
 static void restore_hook(struct interrupt *i, lua_State *L)
@@ -74,8 +69,7 @@ static bool in_own_code(lua_State *L, lua_Debug *ar)
 
 static int raise_error(struct runtime *rt, lua_State *L, int code, const char *message)
 {
-    rt->interrupt.raised_in_ns = rt->running->started_ns;
-    rt->interrupt.raised_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    rt->interrupt.patient_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     script_push_error(L, code, message, NULL, NULL);
     return lua_error(L);
 }
@@ -140,33 +134,44 @@ void interrupt_arm(struct interrupt *i, lua_State *L)
 
 /* ---- the signal ---- */
 
+/* For how long what runs has been overdue without giving way; 0: it is not. */
+static uint64_t overdue_for_ns(struct runtime *rt, const struct task *t, uint64_t at_ns)
+{
+    struct interrupt *i = &rt->interrupt;
+    uint64_t turn_ms = reactor_now_ms(&rt->reactor);
+
+    if (t == NULL || !(is_unwanted(rt, t) || is_late(rt, t, at_ns))) {
+        i->overdue_since_ns = 0;
+        return 0;
+    }
+    if (i->overdue_since_ns == 0 || i->overdue_in_ns != t->started_ns ||
+        i->overdue_turn_ms != turn_ms) {
+        i->overdue_since_ns = at_ns - 1;
+        i->overdue_in_ns = t->started_ns;
+        i->overdue_turn_ms = turn_ms;
+        i->patient_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    }
+    return at_ns - i->overdue_since_ns;
+}
+
 /* What the manager asks for and hears; whether what runs is to be interrupted for it. */
 static bool answer_manager(struct runtime *rt, struct status_page *page)
 {
-    struct interrupt *i = &rt->interrupt;
+    struct status_interrupt *talk = &page->interrupt;
     struct task *t = *(struct task *volatile *)&rt->running;
-    uint32_t unwanted =
-        atomic_exchange_explicit(&page->interrupt.unwanted, 0, memory_order_acquire);
+    uint32_t unwanted = atomic_exchange_explicit(&talk->unwanted, 0, memory_order_acquire);
     uint32_t id = t != NULL && is_request(t) ? t->id + 1 : 0;
-    uint64_t at_ns = now_ns();
-    uint64_t turn_ms = reactor_now_ms(&rt->reactor);
-    bool overdue;
+    uint64_t overdue_ns;
 
     if (id != 0 && id == unwanted) {
-        i->unwanted_number = t->number + 1;
+        rt->interrupt.unwanted_number = t->number + 1;
     }
-    overdue = t != NULL && (is_unwanted(rt, t) || is_late(rt, t, at_ns));
-    if (overdue && (i->overdue_since_ns == 0 || i->overdue_turn_ms != turn_ms)) {
-        i->overdue_since_ns = at_ns - 1;
-        i->overdue_turn_ms = turn_ms;
-    } else if (!overdue) {
-        i->overdue_since_ns = 0;
-    }
-    status_store(page->interrupt.overdue_ns, overdue ? at_ns - i->overdue_since_ns : 0);
-    status_store(page->interrupt.running, id);
-    atomic_store_explicit(&page->interrupt.answered, status_load(page->interrupt.asked),
-                          memory_order_release);
-    return overdue && !is_recovering(i, t);
+    overdue_ns = overdue_for_ns(rt, t, now_ns());
+    status_store(talk->overdue_ns, overdue_ns);
+    status_store(talk->running, id);
+    atomic_store_explicit(&talk->answered, status_load(talk->asked), memory_order_release);
+    return overdue_ns > 0 &&
+           clock_ns(CLOCK_THREAD_CPUTIME_ID) - rt->interrupt.patient_cpu_ns >= PATIENCE_NS;
 }
 
 static void look(struct runtime *rt)

@@ -47,11 +47,11 @@ struct interrupt {
     unsigned held;               /* coroutines that were made to yield (coroutines.c) */
     /* The request that the manager has given up, by its number in the status page, + 1. */
     uint64_t unwanted_number;
-    /* Since when the same turn of the loop runs what is overdue; for the handler alone. */
-    uint64_t overdue_turn_ms, overdue_since_ns;
-    /* The call that was interrupted last (by its start), and the CPU time at which it was. */
-    uint64_t raised_in_ns, raised_cpu_ns;
-    struct runtime *outer; /* whom interrupt_leave makes the thread's again */
+    /* Since when a call (by its start) has been overdue in the same turn of the loop; for the
+     * handler alone. 0: what ran last was not. */
+    uint64_t overdue_since_ns, overdue_in_ns, overdue_turn_ms;
+    uint64_t patient_cpu_ns; /* the CPU time of then, or of its last interruption */
+    struct runtime *outer;   /* whom interrupt_leave makes the thread's again */
     /* The user's hook (debug.sethook) that ours has taken the place of. */
     lua_State *hooked;
     lua_Hook hook;
