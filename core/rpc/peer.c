@@ -177,18 +177,20 @@ int request_end(struct peer *p, struct draft *d, struct call *c, uint32_t timeou
                     "the message is larger than a frame may be (limits.frame = %u bytes)",
                     p->limits.frame);
     }
-    c->deadline.fire = deadline_passed;
-    if (timeout_ms > 0 && !timer_arm(p->reactor, &c->deadline, timeout_ms, false)) {
-        request_abort(p, d);
-        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    if (c != NULL) {
+        c->deadline.fire = deadline_passed;
+        if (timeout_ms > 0 && !timer_arm(p->reactor, &c->deadline, timeout_ms, false)) {
+            request_abort(p, d);
+            return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+        }
+        c->peer = p;
+        c->id = d->id;
+        c->timeout_ms = timeout_ms;
+        c->streams = false;
     }
     p->free_len--;
     p->outstanding++;
-    p->calls[d->id] = c;
-    c->peer = p;
-    c->id = d->id;
-    c->timeout_ms = timeout_ms;
-    c->streams = false;
+    p->calls[d->id] = c ? c : &abandoned;
     channel_written(p->channel);
     return TITAN_OK;
 }

@@ -110,7 +110,8 @@ int request_begin(struct peer *p, struct draft *d, uint32_t method_id, struct sp
                   bool has_header, struct failure *why);
 void request_abort(struct peer *p, struct draft *d);
 
-/* From success on the call is under way. timeout_ms 0: no deadline. */
+/* From success on the call is under way. timeout_ms 0: no deadline. c == NULL: what the answer is
+ * nobody wants to know, and there is no deadline. */
 int request_end(struct peer *p, struct draft *d, struct call *c, uint32_t timeout_ms,
                 struct failure *why);
 

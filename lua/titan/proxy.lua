@@ -21,10 +21,13 @@ local proxy = {}
 ---@field own table<string, function> further names, such as __id
 ---@field live? table<string, fun(): any> names whose value is another each time
 ---@field pooled? boolean whether it is a pool, which has more options for a call
+---@field has_many? boolean whether `method` knows of titan.CallOptions.of_many
 ---@field timeout integer ms, 0 for none: of calls that say no other
 ---@field text fun(): string for tostring
 
 ---@class titan.CallOptions
+---@field of_many? boolean of a function for many proxies, whose [1] is the idempotency key of the
+--- calls that are made on them: `owner` is their metatable
 ---@field pairs? table what goes along with each call, of which core.call_header makes its header
 ---@field priority? integer of a pool: the highest of the calls that wait goes first
 ---@field key? string|number of a pool: calls with the same go to the same worker, with the
@@ -126,7 +129,7 @@ local metatables = setmetatable({}, { __mode = "k" })
 ---@param backend titan.Backend
 ---@param timeout integer
 ---@return table
-local function metatable_of(backend, timeout)
+local function new_metatable(backend, timeout)
   return lazy(function(owner, key)
     local how = rawget(owner, HOW)
     if key == "async" then
@@ -150,14 +153,77 @@ end
 
 ---@param backend titan.Backend
 ---@param timeout integer
+---@return table
+local function metatable_of(backend, timeout)
+  local known = metatables[backend] or {}
+  metatables[backend] = known
+  known[timeout] = known[timeout] or new_metatable(backend, timeout)
+  return known[timeout]
+end
+
+---@param backend titan.Backend
+---@param timeout integer
 ---@param how titan.CallOptions
 ---@return table
 local function with_options(backend, timeout, how)
-  local known = metatables[backend] or {}
-  metatables[backend] = known
-  local metatable = known[timeout] or metatable_of(backend, timeout)
-  known[timeout] = metatable
-  return setmetatable({ [HOW] = how }, metatable)
+  return setmetatable({ [HOW] = how }, metatable_of(backend, timeout))
+end
+
+---@param backend titan.Backend
+---@param name string
+---@return boolean? whether a proxy has something else there than a method
+local function is_taken(backend, name)
+  return name == "async" or name == "with" or backend.own[name] ~= nil
+    or backend.live and backend.live[name] ~= nil or backend.pooled and name == "__method"
+end
+
+-- Of proxies that are made for one call each: what they have is their key, and their methods are
+-- one for all. For whatever else is asked of one it becomes as the others are.
+---@param backend titan.Backend
+---@param timeout integer
+---@param how titan.CallOptions
+---@return table
+local function new_metatable_of_many(backend, timeout, how)
+  local methods = {}
+  local as_many = { priority = how.priority, key = how.key, of_many = true }
+  local plain = metatable_of(backend, timeout)
+  local metatable = { __tostring = plain.__tostring, __newindex = plain.__newindex }
+  metatable.__name = plain.__name
+  function metatable.__index(owner, name)
+    local method = methods[name]
+    if method then
+      return method
+    elseif type(name) ~= "string" then
+      return nil
+    elseif is_taken(backend, name) then
+      if not rawget(owner, HOW) then
+        local header = { idempotency_key = owner[1] }
+        rawset(owner, HOW, { priority = how.priority, key = how.key, pairs = header })
+      end
+      return plain.__index(owner, name)
+    end
+    local made, keep = backend.method(metatable, name, timeout, as_many)
+    methods[name] = keep ~= false and made or nil
+    return made
+  end
+  return metatable
+end
+
+-- By the titan.CallOptions that hold beside the key.
+local metatables_of_many = setmetatable({}, { __mode = "k" })
+
+---@param backend titan.Backend
+---@param key string
+---@param timeout integer
+---@param how titan.CallOptions without pairs
+---@return table
+local function with_key(backend, key, timeout, how)
+  local metatable = metatables_of_many[how]
+  if not metatable then
+    metatable = new_metatable_of_many(backend, timeout, how)
+    metatables_of_many[how] = metatable
+  end
+  return setmetatable({ key }, metatable)
 end
 
 -- Proxies by their options: `with` in a loop makes only one, but for each key, of which there may
@@ -219,7 +285,11 @@ end
 ---@param how titan.CallOptions likewise
 ---@return table
 function proxy.with(backend, options, timeout, how)
-  local checked = is_key_alone(options) and options or schema.check(with_schema, options, "with")
+  local is_alone = is_key_alone(options)
+  if is_alone and backend.has_many and not how.pairs then
+    return with_key(backend, options.idempotency_key, timeout, how)
+  end
+  local checked = is_alone and options or schema.check(with_schema, options, "with")
   check_pooled(backend, checked)
   if checked.timeout ~= nil then
     timeout = checked.timeout or 0
@@ -307,7 +377,7 @@ end
 ---@return titan.Backend
 function proxy.of_process(process, info, own, timeout, gate)
   return {
-    name = info.name, own = own, timeout = timeout,
+    name = info.name, own = own, has_many = true, timeout = timeout,
     text = function()
       return string.format("titan service %s (%s)", info.name, (core.process_state(process)))
     end,
