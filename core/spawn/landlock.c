@@ -120,8 +120,16 @@ static int allow_devices(int ruleset, struct failure *why)
 static int allow_loading(int ruleset, const struct sandbox_options *o, struct failure *why)
 {
     static const char *const system[] = {
-        "/lib",        "/lib32",         "/lib64",          "/usr/lib",           "/usr/lib32",
-        "/usr/lib64",  "/usr/local/lib", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib32",
+        "/usr/lib64",
+        "/usr/local/lib",
+        "/etc/ld.so.cache",
+        "/etc/ld.so.preload",
+        "/etc/localtime",
         "/usr/share/zoneinfo",
     };
     int code = TITAN_OK;

@@ -4,7 +4,8 @@
  *
  * Three parts, in this order: who it is (identity.h), what it may open (landlock.h), which system
  * calls it may make (syscall_filter.h). no_new_privs is set in any case. What stays open whatever
- * is asked: descriptors that are open already, threads, memory, the metadata of files (stat, chdir).
+ * is asked: descriptors that are open already, threads, memory, the metadata of files (stat,
+ * chdir).
  *
  * Knows neither Lua nor processes of a manager.
  */

@@ -4,6 +4,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -32,9 +33,9 @@ enum {
     ALWAYS = 0,
     NO_NETWORK = 1,
     NO_SPAWN = 2,
-    NO_WRITING = 4,      /* not to files, */
-    NO_READING = 8,      /* nor from them */
-    ONLY_ITSELF = 16     /* may be signalled */
+    NO_WRITING = 4,  /* not to files, */
+    NO_READING = 8,  /* nor from them */
+    ONLY_ITSELF = 16 /* may be signalled */
 };
 
 static unsigned situation(const struct sandbox_options *o, bool signals_scoped)
@@ -54,7 +55,10 @@ struct call {
     unsigned when; /* ALWAYS or one of the others */
 };
 
-#define CALL(name, when) {SCMP_SYS(name), when}
+#define CALL(name, when)                                                                           \
+    {                                                                                              \
+        SCMP_SYS(name), when                                                                       \
+    }
 
 /* With a number that an architecture does not have, libseccomp has nothing to do. */
 static const struct call refused[] = {
@@ -175,20 +179,36 @@ static const struct call refused[] = {
 struct condition {
     int number;
     unsigned when;
-    struct scmp_arg_cmp if_this;
+    unsigned count;
+    struct scmp_arg_cmp if_these[2];
 };
 
 /* The kernel reads an int from the lower half; the upper one must not hide it. */
-#define INT_IS(arg, value) {arg, SCMP_CMP_MASKED_EQ, 0xFFFFFFFF, value}
-#define BITS_ARE(arg, mask, value) {arg, SCMP_CMP_MASKED_EQ, mask, value}
-#define IS_NOT(arg, value) {arg, SCMP_CMP_NE, value, 0}
+#define INT_IS(arg, value)                                                                         \
+    {                                                                                              \
+        arg, SCMP_CMP_MASKED_EQ, 0xFFFFFFFF, value                                                 \
+    }
+#define BITS_ARE(arg, mask, value)                                                                 \
+    {                                                                                              \
+        arg, SCMP_CMP_MASKED_EQ, mask, value                                                       \
+    }
+#define IS_NOT(arg, value)                                                                         \
+    {                                                                                              \
+        arg, SCMP_CMP_NE, value, 0                                                                 \
+    }
 
 #define CLONE_FLAGS 0 /* the argument; another one on s390 and cris alone */
 #define PRCTL_SET_PTRACER 0x59616D61
-#define OWN_NAMESPACE(flag) {SCMP_SYS(clone), ALWAYS, BITS_ARE(CLONE_FLAGS, flag, flag)}
+#define OWN_NAMESPACE(flag)                                                                        \
+    {                                                                                              \
+        SCMP_SYS(clone), ALWAYS, 1,                                                                \
+        {                                                                                          \
+            BITS_ARE(CLONE_FLAGS, flag, flag)                                                      \
+        }                                                                                          \
+    }
 
 static const struct condition conditions[] = {
-    {SCMP_SYS(clone), NO_SPAWN, BITS_ARE(CLONE_FLAGS, CLONE_THREAD, 0)},
+    {SCMP_SYS(clone), NO_SPAWN, 1, {BITS_ARE(CLONE_FLAGS, CLONE_THREAD, 0)}},
     OWN_NAMESPACE(CLONE_NEWNS),
     OWN_NAMESPACE(CLONE_NEWCGROUP),
     OWN_NAMESPACE(CLONE_NEWUTS),
@@ -196,26 +216,26 @@ static const struct condition conditions[] = {
     OWN_NAMESPACE(CLONE_NEWUSER),
     OWN_NAMESPACE(CLONE_NEWPID),
     OWN_NAMESPACE(CLONE_NEWNET),
-    {SCMP_SYS(ioctl), ALWAYS, INT_IS(1, TIOCSTI)},
-    {SCMP_SYS(ioctl), ALWAYS, INT_IS(1, TIOCLINUX)},
-    {SCMP_SYS(personality), ALWAYS, IS_NOT(0, 0xFFFFFFFF)}, /* but to ask */
+    {SCMP_SYS(ioctl), ALWAYS, 1, {INT_IS(1, TIOCSTI)}},
+    {SCMP_SYS(ioctl), ALWAYS, 1, {INT_IS(1, TIOCLINUX)}},
+    {SCMP_SYS(personality), ALWAYS, 1, {IS_NOT(0, 0xFFFFFFFF)}}, /* but to ask */
     /* A worker ends with its manager. */
-    {SCMP_SYS(prctl), ALWAYS, INT_IS(0, PR_SET_PDEATHSIG)},
-    {SCMP_SYS(prctl), ALWAYS, INT_IS(0, PR_SET_MM)},
-    {SCMP_SYS(prctl), ALWAYS, INT_IS(0, PRCTL_SET_PTRACER)},
+    {SCMP_SYS(prctl), ALWAYS, 2, {INT_IS(0, PR_SET_PDEATHSIG), IS_NOT(1, SIGKILL)}},
+    {SCMP_SYS(prctl), ALWAYS, 1, {INT_IS(0, PR_SET_MM)}},
+    {SCMP_SYS(prctl), ALWAYS, 1, {INT_IS(0, PRCTL_SET_PTRACER)}},
     /* the limits and the scheduling of others; 0 is the caller */
-    {SCMP_SYS(prlimit64), ALWAYS, IS_NOT(0, 0)},
-    {SCMP_SYS(sched_setaffinity), ALWAYS, IS_NOT(0, 0)},
-    {SCMP_SYS(sched_setattr), ALWAYS, IS_NOT(0, 0)},
-    {SCMP_SYS(sched_setparam), ALWAYS, IS_NOT(0, 0)},
-    {SCMP_SYS(sched_setscheduler), ALWAYS, IS_NOT(0, 0)},
-    {SCMP_SYS(setpriority), ALWAYS, IS_NOT(0, 0)}, /* PRIO_PROCESS */
-    {SCMP_SYS(setpriority), ALWAYS, IS_NOT(1, 0)},
-    {SCMP_SYS(ioprio_set), ALWAYS, IS_NOT(0, 1)}, /* IOPRIO_WHO_PROCESS */
-    {SCMP_SYS(ioprio_set), ALWAYS, IS_NOT(1, 0)},
+    {SCMP_SYS(prlimit64), ALWAYS, 1, {IS_NOT(0, 0)}},
+    {SCMP_SYS(sched_setaffinity), ALWAYS, 1, {IS_NOT(0, 0)}},
+    {SCMP_SYS(sched_setattr), ALWAYS, 1, {IS_NOT(0, 0)}},
+    {SCMP_SYS(sched_setparam), ALWAYS, 1, {IS_NOT(0, 0)}},
+    {SCMP_SYS(sched_setscheduler), ALWAYS, 1, {IS_NOT(0, 0)}},
+    {SCMP_SYS(setpriority), ALWAYS, 1, {IS_NOT(0, 0)}}, /* PRIO_PROCESS */
+    {SCMP_SYS(setpriority), ALWAYS, 1, {IS_NOT(1, 0)}},
+    {SCMP_SYS(ioprio_set), ALWAYS, 1, {IS_NOT(0, 1)}}, /* IOPRIO_WHO_PROCESS */
+    {SCMP_SYS(ioprio_set), ALWAYS, 1, {IS_NOT(1, 0)}},
     /* Datagrams go where they are addressed to, from a connected pair too. */
-    {SCMP_SYS(socketpair), NO_NETWORK, BITS_ARE(1, 15, SOCK_DGRAM)},
-    {SCMP_SYS(socketpair), NO_NETWORK, BITS_ARE(1, 15, SOCK_RAW)},
+    {SCMP_SYS(socketpair), NO_NETWORK, 1, {BITS_ARE(1, 15, SOCK_DGRAM)}},
+    {SCMP_SYS(socketpair), NO_NETWORK, 1, {BITS_ARE(1, 15, SOCK_RAW)}},
 };
 
 /* ---- putting it together ---- */
@@ -226,10 +246,11 @@ struct filter {
     int error; /* the first one, negative errno */
 };
 
-static void refuse(struct filter *f, int error, int number, const struct scmp_arg_cmp *if_this)
+static void refuse(struct filter *f, int error, int number, unsigned count,
+                   const struct scmp_arg_cmp *if_these)
 {
-    int code = f->lib.rule_add_array(f->ctx, SCMP_ACT_ERRNO((unsigned)error), number,
-                                     if_this ? 1 : 0, if_this);
+    int code =
+        f->lib.rule_add_array(f->ctx, SCMP_ACT_ERRNO((unsigned)error), number, count, if_these);
 
     f->error = f->error ? f->error : code;
 }
@@ -241,21 +262,23 @@ static void refuse_signals(struct filter *f)
     const struct scmp_arg_cmp other = IS_NOT(0, (uint64_t)getpid());
 
     for (size_t i = 0; i < sizeof by_process / sizeof by_process[0]; i++) {
-        refuse(f, EPERM, by_process[i], &other);
+        refuse(f, EPERM, by_process[i], 1, &other);
     }
 }
 
 static void add_rules(struct filter *f, unsigned holds)
 {
-    refuse(f, ENOSYS, SCMP_SYS(clone3), NULL);
+    refuse(f, ENOSYS, SCMP_SYS(clone3), 0, NULL);
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         if ((refused[i].when & holds) == refused[i].when) {
-            refuse(f, EPERM, refused[i].number, NULL);
+            refuse(f, EPERM, refused[i].number, 0, NULL);
         }
     }
     for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++) {
-        if ((conditions[i].when & holds) == conditions[i].when) {
-            refuse(f, EPERM, conditions[i].number, &conditions[i].if_this);
+        const struct condition *c = &conditions[i];
+
+        if ((c->when & holds) == c->when) {
+            refuse(f, EPERM, c->number, c->count, c->if_these);
         }
     }
     if (holds & ONLY_ITSELF) {

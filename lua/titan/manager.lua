@@ -61,6 +61,8 @@ end
 ---@field renamed? boolean whether its class has given it a name
 ---@field policy_of_class? fun(policy: table?): titan.RestartPolicy for a class not known here
 ---@field version? string
+---@field security? titan.SecurityLayers what it was told
+---@field sandbox? table what is in force, since it is ready
 ---@field health_checked? titan.Future while a task waits for the end of a check
 ---@field finish_health_check? fun(ok: boolean)
 ---@field span_source? titan.SpanSource
@@ -181,6 +183,7 @@ function Manager:_info(service, process)
   end
   if info and service then
     info.version = service.version
+    info.sandbox = service.sandbox
     info.file = service.target.file
     info.health = self:_health_of(service, info)
   end
