@@ -10,7 +10,7 @@
 --    locals of others, or to the registry.
 --  - load, loadfile and dofile take text alone, since Lua does not check bytecode, and what they
 --    load sees these globals.
---  - titan is without the parts for managers.
+--  - titan is without the parts for managers, and luv without what makes further Lua states.
 --
 -- The libraries are copies, so that nothing that the class puts into them is called by Titan. What
 -- this cannot stop is a C module that was allowed, which can do all that the process can.
@@ -35,6 +35,15 @@ local function copy(t)
     copied[key] = value
   end
   return copied
+end
+
+-- In their states Lua is as it always is.
+---@param luv table
+---@return table
+local function without_states(luv)
+  local view = copy(luv)
+  view.new_thread, view.new_work, view.queue_work = nil, nil, nil
+  return view
 end
 
 -- Looking for modules -------------------------------------------------------------------
@@ -140,11 +149,14 @@ local function guarded_require(loading, visible, loaded, is_allowed, class)
       error(errors.new("unauthorized", format('module "%s" may not be loaded by the class %s: '
         .. "security.allowed_modules does not name it", name, class)), 0)
     elseif loaded[name] ~= nil then
-      visible[name] = loaded[name]
+      visible[name] = name == "luv" and without_states(loaded[name]) or loaded[name]
       return visible[name]
     end
     local loader, extra = find_loader(loading, name)
     value = loader(name, extra)
+    if name == "luv" then
+      loaded[name], value = value, without_states(value)
+    end
     if value ~= nil then
       visible[name] = value
     elseif rawget(visible, name) == nil then

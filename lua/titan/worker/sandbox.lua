@@ -77,13 +77,39 @@ local function restrict_env(allowed, own)
   guard_luv()
 end
 
+-- The C library says "Cannot allocate memory" for a process that it may not make.
+local function explain_popen()
+  function io.popen(command)
+    return nil, tostring(command) .. ": Operation not permitted (security.permissions.spawn)", 1
+  end
+end
+
+-- What comes on top of what is in force: neither gives back what the other has taken.
+
+local STRICTNESS <const> = { ["read-write"] = 1, ["read-only"] = 2, none = 3 }
+
+---@param before titan.Permissions
+---@param now titan.Permissions
+---@return titan.Permissions
+local function both(before, now)
+  local is_stricter = STRICTNESS[now.filesystem] > STRICTNESS[before.filesystem]
+  return {
+    network = before.network and now.network, spawn = before.spawn and now.spawn,
+    filesystem = is_stricter and now.filesystem or before.filesystem,
+    env = now.env ~= true and now.env or before.env,
+  }
+end
+
 -- All of it -----------------------------------------------------------------------------
 
 ---@param wanted titan.Security
 ---@param spec table
 local function restrict(wanted, spec)
-  local may = wanted.permissions
+  local may = active and both(active.permissions, wanted.permissions) or wanted.permissions
   restrict_env(may.env, spec.env)
+  if not may.spawn then
+    explain_popen()
+  end
   local is_same = active and active.user == wanted.user and active.group == wanted.group
   local report = core.sandbox_apply {
     network = may.network, filesystem = may.filesystem, spawn = may.spawn,
