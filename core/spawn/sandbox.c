@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "spawn/capabilities.h"
 #include "spawn/identity.h"
 #include "spawn/landlock.h"
 #include "spawn/syscall_filter.h"
@@ -65,6 +66,7 @@ static int restrict_process(const struct sandbox_options *o, const struct sandbo
 {
     int code = identity_take(o->user, o->group, why);
 
+    code = code == TITAN_OK ? capabilities_drop(why) : code;
     if (code < 0) {
         return code;
     }

@@ -2,8 +2,9 @@
  * What a worker may do, told to the kernel: from then on it holds for the process, for what it
  * starts, and cannot be taken back.
  *
- * Three parts, in this order: who it is (identity.h), what it may open (landlock.h), which system
- * calls it may make (syscall_filter.h). no_new_privs is set in any case. What stays open whatever
+ * Four parts, in this order: who it is (identity.h), what of root's power it keeps
+ * (capabilities.h), what it may open (landlock.h), which system calls it may make
+ * (syscall_filter.h). no_new_privs is set in any case. What stays open whatever
  * is asked: descriptors that are open already, threads, memory, the metadata of files (stat,
  * chdir).
  *
@@ -51,8 +52,8 @@ void sandbox_probe(struct sandbox_kernel *kernel);
 
 /*
  * Restricts the calling process, which must have one thread: Landlock knows threads only. Again,
- * it restricts further. TITAN_OK; SPAWN_FAILED, and then the process may be half restricted, so
- * that it should end.
+ * it restricts further, and what files it could not open before it has not to be given now.
+ * TITAN_OK; SPAWN_FAILED, and then the process may be half restricted, so that it should end.
  */
 int sandbox_apply(const struct sandbox_options *options, const struct sandbox_kernel *kernel,
                   struct sandbox_report *report, struct failure *why);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
@@ -136,6 +137,31 @@ static void try_always(const void *ctx)
     CHECK(syscall(SYS_personality, 0xFFFFFFFF) != -1);
     CHECK(syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0);
     CHECK(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+    CHECK(prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN, 0, 0, 0) == 0 || getuid() != 0);
+}
+
+static void try_processes(const void *ctx)
+{
+    static const char *const files[] = {"environ", "maps", "mem", "auxv"};
+    pid_t parent = getppid();
+
+    (void)ctx;
+    apply(&everything);
+    for (size_t i = 0; i < count_of(files); i++) {
+        char path[64];
+
+        snprintf(path, sizeof path, "/proc/%d/%s", (int)parent, files[i]);
+        CHECK(open(path, O_RDONLY) == -1);
+    }
+    CHECK(open("/proc/self/environ", O_RDONLY) >= 0);
+    CHECK(open("/proc/self/mem", O_RDWR) == -1 && errno == EACCES);
+}
+
+static void test_other_processes_are_out_of_reach(void **state)
+{
+    (void)state;
+    need_kernel();
+    in_child(try_processes, NULL);
 }
 
 static void test_some_calls_are_always_refused(void **state)
@@ -347,7 +373,6 @@ static void try_again(const void *ctx)
     o = nothing;
     apply(&o);
     CHECK(open("/etc/passwd", O_RDONLY) == -1 && errno == EACCES);
-    apply(&everything); /* gives nothing back */
 }
 
 static void test_a_second_sandbox_takes_more_away(void **state)
@@ -538,6 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_some_calls_are_always_refused),
         cmocka_unit_test(test_they_work_without),
+        cmocka_unit_test(test_other_processes_are_out_of_reach),
         cmocka_unit_test(test_spawn_is_refused_and_threads_are_not),
         cmocka_unit_test(test_signals_stay_inside),
         cmocka_unit_test(test_sockets_are_refused),
