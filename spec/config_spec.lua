@@ -361,14 +361,15 @@ describe("config.spawn_options", function()
     { "nmae", "x", 'unknown key; did you mean "name"?' },
     { "stratup_timeout", 1, 'unknown key; did you mean "startup_timeout"?' },
     { "preposterous", 1, "unknown key; allowed: cwd, dependencies, env, health, isolation, name, "
-      .. "options, restart_policy, shutdown_timeout, startup_timeout, timeout and transport" },
+      .. "options, restart_policy, security, shutdown_timeout, startup_timeout, timeout and "
+      .. "transport" },
     { "isolation", "worker", "worker isolation is" .. NOT_BUILT .. '; what works is "process"' },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "transport", "pipe", 'unknown value "pipe"; allowed: "unix"' },
   }
   for key, feature in pairs {
     resources = "resource limits are",
-    memory = "memory limits are", security = "the sandbox is",
+    memory = "memory limits are",
     observability = "tracing and custom metrics are",
   } do
     mistakes[#mistakes + 1] = { key, {}, feature .. NOT_BUILT .. "; leave the key out" }

@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -46,10 +47,8 @@ static int find_user(struct identity *id, const char *user, struct failure *why)
         id->uid = found->pw_uid;
         id->gid = found->pw_gid;
         id->has_gid = true;
-        id->has_name = strlen(found->pw_name) < sizeof id->name;
-        if (id->has_name) {
-            strcpy(id->name, found->pw_name);
-        }
+        id->has_name =
+            (size_t)snprintf(id->name, sizeof id->name, "%s", found->pw_name) < sizeof id->name;
     } else if (!is_number) {
         return fail(why, TITAN_E_SPAWN_FAILED, "security.user: there is no user \"%s\"%s%s", user,
                     error ? ": " : "", error ? strerror(error) : "");

@@ -4,8 +4,9 @@
 -- Lua's. What is different there:
 --
 --  - require knows titan, Lua's own libraries and what was named, and looks for it where the
---    worker was told to at its start: `package.path` and `package.cpath` are copies. `package.loaded`
---    has only what was loaded that way; loadlib, preload and the searchers are not there.
+--    worker was told to at its start: `package.path` and `package.cpath` are copies.
+--    `package.loaded` has only what was loaded that way; loadlib, preload and the searchers are not
+--    there.
 --  - debug has traceback and a getinfo without `func`: everything else leads to the upvalues and
 --    locals of others, or to the registry.
 --  - load, loadfile and dofile take text alone, since Lua does not check bytecode, and what they

@@ -79,9 +79,9 @@ end
 
 -- The C library says "Cannot allocate memory" for a process that it may not make.
 local function explain_popen()
-  function io.popen(command)
+  rawset(io, "popen", function(command)
     return nil, tostring(command) .. ": Operation not permitted (security.permissions.spawn)", 1
-  end
+  end)
 end
 
 -- What comes on top of what is in force: neither gives back what the other has taken.
