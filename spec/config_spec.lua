@@ -174,7 +174,7 @@ describe("config.check", function()
     { "logs.fromat", "json", 'unknown key; did you mean "format"?' },
     { "limits.nestin", 3, 'unknown key; did you mean "nesting"?' },
     { "kubernetes", {}, "unknown key; allowed: advanced, isolation, limits, logs, monitoring, "
-      .. "preload, resources, restart_policy, store, testing and transport" },
+      .. "preload, resources, restart_policy, security, store, testing and transport" },
     { "isolation", "proces", 'unknown value "proces"; did you mean "process"?' },
     { "isolation", 1, 'expected "process", given number 1' },
     { "transport", "unxi", 'unknown value "unxi"; did you mean "unix"?' },

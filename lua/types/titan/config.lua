@@ -157,19 +157,19 @@
 ---@field group? string|integer
 --- What `require` may load besides titan and Lua's own libraries, such as "cjson" or "socket.*".
 ---@field allowed_modules? string[]
---- Do what this system can, instead of failing. (default: false)
+--- Do what this system can, instead of failing; not unless told.
 ---@field best_effort? boolean
 
 --- What a process may do.
 ---@class titan.security.Permissions
---- To open sockets. (default: true)
+--- To open sockets; true unless told.
 ---@field network? boolean
---- To open files; "none": those of its modules alone. (default: "read-write")
+--- To open files; "none": those of its modules alone. "read-write" unless told.
 ---@field filesystem? "none"|"read-only"|"read-write"
---- To see the manager's environment variables, or those listed, and to change its own.
---- (default: true)
+--- To see the manager's environment variables, or those listed, and to change its own; true unless
+--- told.
 ---@field env? boolean|string[]
---- To start processes. (default: true)
+--- To start processes; true unless told.
 ---@field spawn? boolean
 
 --- Options of `pm:spawn`. They win over the class's own.
