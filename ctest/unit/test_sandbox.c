@@ -340,6 +340,7 @@ static void try_files(const void *ctx)
     FAILS(EPERM, SYS_shmget, 1, 4096, 01600);
     CHECK(ftruncate(memory, 10) == 0); /* memory of its own */
     snprintf(path, sizeof path, "/proc/self/fd/%d", memory);
+    CHECK(open(path, O_RDONLY) >= 0);
     CHECK(open("/dev/null", O_RDWR) >= 0);
 }
 
@@ -528,6 +529,13 @@ static void test_identity(void **state)
 
 /* ---- environment ---- */
 
+static bool has_value(const char *name, const char *value)
+{
+    const char *found = getenv(name);
+
+    return found != NULL && strcmp(found, value) == 0;
+}
+
 static void try_environment(const void *ctx)
 {
     const char *const kept[] = {"TITAN_A", "TITAN_NOT_SET", "PATH"};
@@ -542,8 +550,8 @@ static void try_environment(const void *ctx)
     snprintf(path, sizeof path, "%s", getenv("PATH"));
     CHECK(setenv("TITAN_A", "kept", 1) == 0 && setenv("TITAN_B", "lost", 1) == 0);
     CHECK(environment_keep(kept, count_of(kept), &why) == TITAN_OK);
-    CHECK(strcmp(getenv("TITAN_A"), "kept") == 0);
-    CHECK(strcmp(getenv("PATH"), path) == 0);
+    CHECK(has_value("TITAN_A", "kept"));
+    CHECK(has_value("PATH", path));
     CHECK(getenv("TITAN_B") == NULL && getenv("TITAN_BUILD") == NULL);
     CHECK(environ[0] != NULL && environ[1] != NULL && environ[2] == NULL);
     fd = open("/proc/self/environ", O_RDONLY);
