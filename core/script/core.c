@@ -149,6 +149,7 @@ static int open_core(lua_State *L)
     core_add_scope(L);
     core_add_manager(L);
     core_add_worker(L);
+    core_add_sandbox(L);
     core_add_digest(L);
     core_add_resilience(L);
     core_add_series(L);

@@ -10,6 +10,7 @@ void core_add_tasks(lua_State *L);
 void core_add_scope(lua_State *L);
 void core_add_manager(lua_State *L);
 void core_add_worker(lua_State *L);
+void core_add_sandbox(lua_State *L);
 void core_add_digest(lua_State *L);
 void core_add_resilience(lua_State *L);
 void core_add_series(lua_State *L);

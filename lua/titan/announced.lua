@@ -2,6 +2,7 @@
 --- it is believed.
 
 local schema = require "titan.schema"
+local security = require "titan.config.security"
 local shared = require "titan.config.shared"
 
 local announced = {}
@@ -47,6 +48,7 @@ local schemas = {
         },
       },
       health = shared.fields.health,
+      sandbox = security.announced,
       health_checks = {
         kind = "map", default = {}, key = { kind = "string" },
         value = { kind = "integer", min = 0, max = 0xFFFFFFFF },

@@ -28,6 +28,7 @@ local class = {}
 ---@field startup_timeout? integer ms
 ---@field restart_policy? table what it says, over what the config says
 ---@field health? table what it says, over what the config says
+---@field security? table what it says, over what the config says
 
 ---@type table<string, titan.Schema>
 local declaration_fields = {
@@ -132,6 +133,7 @@ function class.process(declaration, level)
     startup_timeout = checked.startup_timeout,
     restart_policy = checked.restart_policy,
     health = checked.health,
+    security = checked.security,
   }, metatable)
 end
 

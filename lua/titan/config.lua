@@ -9,6 +9,7 @@
 local health = require "titan.config.health"
 local restarts = require "titan.config.restarts"
 local schema = require "titan.schema"
+local security = require "titan.config.security"
 local shared = require "titan.config.shared"
 local store = require "titan.config.store"
 local tracing = require "titan.config.tracing"
@@ -39,6 +40,8 @@ local manager_fields = {
 }
 
 manager_fields.restart_policy = restarts.complete
+
+manager_fields.security = security.partial
 
 manager_fields.resources = {
   kind = "table", doc = "what one process may use",
@@ -169,6 +172,7 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 ---@field logs { format: "auto"|"text"|"json"|"none" }
 ---@field limits { frame: integer, nesting: integer, outstanding: integer }
 ---@field store titan.StoreConfig
+---@field security? table what it says, under what classes and spawns say
 
 ---@class titan.AdvancedConfig
 ---@field graceful_shutdown_timeout integer ms
@@ -189,6 +193,7 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 ---@field shutdown_timeout? integer
 ---@field restart_policy? table what it says, over what the class and the config say
 ---@field health? table what it says, over what the class and the config say
+---@field security? table what it says, over what the class and the config say
 ---@field isolation? titan.Isolation what it says, or the class; else the config decides
 ---@field transport "unix"
 

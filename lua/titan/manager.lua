@@ -61,6 +61,8 @@ end
 ---@field renamed? boolean whether its class has given it a name
 ---@field policy_of_class? fun(policy: table?): titan.RestartPolicy for a class not known here
 ---@field version? string
+---@field security? titan.SecurityLayers what it was told
+---@field sandbox? table what is in force, since it is ready
 ---@field health_checked? titan.Future while a task waits for the end of a check
 ---@field finish_health_check? fun(ok: boolean)
 ---@field span_source? titan.SpanSource
@@ -181,6 +183,7 @@ function Manager:_info(service, process)
   end
   if info and service then
     info.version = service.version
+    info.sandbox = service.sandbox
     info.file = service.target.file
     info.health = self:_health_of(service, info)
   end
@@ -199,8 +202,8 @@ end
 --- What is known of a process, also for a while after its end: id, name, pid, status
 --- (pending, starting, running, stopping, stopped, failed, crashed), isolation, transport,
 --- start_time and end_time (ms of the wall clock), uptime (ms), restart_count, exit,
---- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, health (see
---- titan.Health), activity (calls, errors, in_flight, lua_heap, running, last_calls), and metrics
+--- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, sandbox (with
+--- `security`: see titan.config.security), health (see titan.Health), activity (calls, errors, in_flight, lua_heap, running, last_calls), and metrics
 --- (calls, errors, in_flight, latency with p50 and p99 in ms). Nil when there is none.
 ---@param key string its id or name
 ---@return table?

@@ -12,12 +12,15 @@ local loading = require "titan.class.loading"
 local outbox = require "titan.tracing.outbox"
 local proxy = require "titan.proxy"
 local remote_error = require "titan.remote_error"
+local sandbox = require "titan.worker.sandbox"
 local span = require "titan.tracing.span"
 local tasks = require "titan.tasks"
 local text = require "titan.text"
 local traceparent = require "titan.tracing.traceparent"
 
 local worker = {}
+
+local setenv = core.setenv -- what a sandbox puts in its place is for classes
 
 -- Classes that were preloaded by file rather than by name.
 local preloaded_files = {}
@@ -67,7 +70,7 @@ end
 ---@param cwd string?
 local function set_surroundings(env, cwd)
   for name, value in pairs(env) do
-    local ok, why = core.setenv(name, value or nil)
+    local ok, why = setenv(name, value or nil)
     if not ok then
       errors.raise("spawn_failed", string.format("cannot set %s: %s", name, why))
     end
@@ -81,18 +84,22 @@ local function set_surroundings(env, cwd)
 end
 
 ---@param spec { module: string?, file: string }
+---@param globals table? what it is to see instead of Lua's own
 ---@return titan.Class
-local function load_class(spec)
+local function load_class(spec, globals)
   local loaded = preloaded_files[spec.file]
   if loaded == nil and spec.module then
     loaded = package.loaded[spec.module]
   end
   if loaded == nil then
-    loaded = loading.run(spec.file, spec.module or spec.file)
+    loaded = loading.run(spec.file, spec.module or spec.file, globals)
   end
   loading.check(loaded, spec.file)
   if spec.module then
     package.loaded[spec.module] = loaded
+    if globals then
+      globals.package.loaded[spec.module] = loaded
+    end
   end
   return loaded
 end
@@ -231,8 +238,10 @@ end
 ---@param spec table as titan.manager writes it
 local function run_start(spec)
   set_surroundings(spec.env, spec.cwd)
-  local loaded = load_class(spec)
+  local globals = sandbox.apply(spec)
+  local loaded = load_class(spec, globals)
   check_isolation(loaded, spec)
+  sandbox.tighten(spec, loaded)
   current.class = loaded
   declare(loaded, spec)
   apply_class(loaded, spec)
@@ -249,6 +258,7 @@ local function run_start(spec)
     version = loaded.version, description = loaded.description,
     methods = methods, restart_policy = loaded.restart_policy, idempotent = repeatable,
     keyed = keyed, health = loaded.health, health_checks = health_checks,
+    sandbox = sandbox.report(),
   }
 end
 

@@ -9,9 +9,15 @@ local loading = {}
 --- Runs the file. Raises what it raises.
 ---@param file string
 ---@param name string what the chunk gets as its first argument, as from require
+---@param env? table what its globals are, and then it has to be text; Lua's own unless told
 ---@return any what the file returns
-function loading.run(file, name)
-  local chunk, why = loadfile(file)
+function loading.run(file, name, env)
+  local chunk, why
+  if env then
+    chunk, why = loadfile(file, "t", env)
+  else
+    chunk, why = loadfile(file)
+  end
   if not chunk then
     error(why, 0)
   end

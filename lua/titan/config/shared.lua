@@ -3,6 +3,7 @@
 
 local health = require "titan.config.health"
 local restarts = require "titan.config.restarts"
+local security = require "titan.config.security"
 
 local shared = {}
 
@@ -134,7 +135,7 @@ shared.fields = {
   resources = { kind = "any", pending = "resource limits" },
   memory = { kind = "any", pending = "memory limits" },
   health = health.partial,
-  security = { kind = "any", pending = "the sandbox" },
+  security = security.partial,
   observability = { kind = "any", pending = "tracing and custom metrics" },
 }
 

@@ -6,6 +6,7 @@ local core = require "titan.core"
 local crash = require "titan.crash"
 local errors = require "titan.errors"
 local proxy = require "titan.proxy"
+local security = require "titan.config.security"
 local tasks = require "titan.tasks"
 
 local heard = {}
@@ -116,6 +117,7 @@ function heard.ready(self, service, said)
     return core.process_blame(service.process, why)
   end
   service.version = info.version
+  service.sandbox = security.report(service.security, info.sandbox)
   if service.pool then
     service.pool:_learn(info)
   end

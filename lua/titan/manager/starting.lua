@@ -8,6 +8,7 @@ local locate = require "titan.locate"
 local names = require "titan.names"
 local proxy = require "titan.proxy"
 local restarts = require "titan.config.restarts"
+local security = require "titan.config.security"
 local tasks = require "titan.tasks"
 
 ---@class titan.Manager
@@ -183,9 +184,12 @@ function Manager:_launch(target, options, keeper)
     dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
     latencies = self.config.monitoring.metrics, scope = pool and pool.name or nil,
     awaits_all = keeper ~= nil and not pool, tracing = self:_tracing_spec(),
+    security = security.layers(isolation, self.config.security,
+      target.class and target.class.security, options.security),
   }
   local service = { manager = self, target = target, options = options, name = name, pool = pool,
     named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
+  service.security = spec.security
   service.started, service.finish_start = tasks.promise()
   service.ended, service.finish = tasks.promise()
   local class_policy = target.class and target.class.restart_policy

@@ -17,6 +17,8 @@
 ---@field resources? titan.config.Resources
 --- What the manager watches by itself.
 ---@field monitoring? titan.config.Monitoring
+--- What workers may do, and as whom; there is no sandbox if left out.
+---@field security? titan.security.Options
 --- For tests of a program.
 ---@field testing? titan.config.Testing
 --- What seldom needs another value.
@@ -148,6 +150,32 @@
 --- Whether one that hangs is killed and so started again. (default: true)
 ---@field restart_hung? boolean
 
+--- What a process may do, and as whom. Each of spawn, class and manager says it key by key over the
+--- next.
+---@class titan.security.Options
+--- What it may do.
+---@field permissions? titan.security.Permissions
+--- As whom it runs, a name or a number; only when the manager is root's.
+---@field user? string|integer
+--- Of which group it is; the user's own if left out.
+---@field group? string|integer
+--- What `require` may load besides titan and Lua's own libraries, such as "cjson" or "socket.*".
+---@field allowed_modules? string[]
+--- Do what this system can, instead of failing; not unless told.
+---@field best_effort? boolean
+
+--- What a process may do.
+---@class titan.security.Permissions
+--- To open sockets; true unless told.
+---@field network? boolean
+--- To open files; "none": those of its modules alone. "read-write" unless told.
+---@field filesystem? "none"|"read-only"|"read-write"
+--- To see the manager's environment variables, or those listed, and to change its own; true unless
+--- told.
+---@field env? boolean|string[]
+--- To start processes; true unless told.
+---@field spawn? boolean
+
 --- Options of `pm:spawn`. They win over the class's own.
 ---@class titan.spawn.Options
 --- What the process is called, unique among the living; what its class is called unless told.
@@ -171,6 +199,8 @@
 ---@field restart_policy? titan.restart.Policy
 --- How it is asked how it is, key by key; false: never by itself.
 ---@field health? titan.health.Options|false
+--- What it may do, and as whom, key by key; there is no sandbox if nobody says any.
+---@field security? titan.security.Options
 --- What it runs in. (default: "process")
 ---@field isolation? "process"|"worker"|"thread"
 --- How the manager and it talk. (default: "unix")

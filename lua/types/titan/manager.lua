@@ -165,6 +165,22 @@ function Manager:off(event, fn) end
 ---@field metrics? titan.MetricsSummary
 --- While it lives.
 ---@field health? titan.Health
+--- What holds it, since it is ready; nil without `security`.
+---@field sandbox? titan.Sandbox
+
+--- What holds a process.
+---@class titan.Sandbox
+--- Complete.
+---@field permissions titan.security.Permissions
+---@field user? string
+---@field group? string
+---@field allowed_modules? string[]
+--- Whether its system calls are filtered.
+---@field seccomp boolean
+--- The version of Landlock in use.
+---@field landlock integer|false
+--- What this system could not do, in words; only with `best_effort`.
+---@field missing? string
 
 --- What a process does and did last.
 ---@class titan.Activity
