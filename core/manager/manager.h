@@ -53,6 +53,7 @@ struct manager {
     struct timer sweep;
     uint32_t sweep_interval_ms;
     unsigned sweeps;
+    struct manager_groups groups;
     bool closing;
 };
 
@@ -60,6 +61,7 @@ struct manager_options {
     struct wire_limits limits;  /* of the workers' data connections */
     uint32_t sweep_interval_ms; /* how often the kernel is asked about every process (sweep.c) */
     bool spare;                 /* whether a worker is forked ahead of its need (spare.h) */
+    const char *cgroup_root;    /* NULL, or see cgroups_find; copied */
     struct span boot;           /* goes to the zygote, which starts at once */
 };
 

@@ -100,6 +100,7 @@ void process_fork(struct process *p)
     int pidfd;
     pid_t pid;
 
+    process_limits_fork(p);
     if (spare_take(p->manager, &b, &pid, &pidfd)) {
         fork_spare(p, &b, pid, pidfd);
     } else {

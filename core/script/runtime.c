@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "script/state.h"
 #include "script/task.h"
 
 static const char registry_key; /* its address is the key */
@@ -76,12 +77,16 @@ static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
 {
     int base = lua_gettop(L) - nargs;
     struct runtime *rt = runtime_of(L);
+    bool bit = rt->memory != NULL && state_bite(rt->memory, true);
     int status;
 
     (void)flags;
     lua_pushcfunction(L, script_traceback);
     lua_insert(L, base);
     status = lua_pcall(L, nargs, nresults, base);
+    if (rt->memory != NULL) {
+        (void)state_bite(rt->memory, bit);
+    }
     lua_remove(L, base);
     if (status != LUA_OK) {
         task_uncaught(rt, L, -1, "in a callback");
@@ -139,6 +144,7 @@ static int runtime_new(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
     rt->L = lua_tothread(L, -1);
     lua_pop(L, 1);
+    rt->memory = state_memory_of(L);
     tasks_open(rt);
     clock_open(rt);
     rt->uv = luv_loop(L);

@@ -3,6 +3,8 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "script/state.h"
+
 #define IDLE_MAX 1024 /* coroutines kept */
 
 /* The stack of a task's coroutine: the message handler at 1, then what its function returned. */
@@ -118,6 +120,7 @@ static void resume(struct task *t, int nargs)
 {
     struct runtime *rt = t->runtime;
     struct task *outer = rt->running;
+    bool bit = rt->memory != NULL && state_bite(rt->memory, true);
     int results;
     int status;
 
@@ -127,6 +130,9 @@ static void resume(struct task *t, int nargs)
         status_running(rt->status, t->method, t->started_ns);
     }
     status = lua_resume(t->co, rt->L, nargs, &results);
+    if (rt->memory != NULL) {
+        (void)state_bite(rt->memory, bit);
+    }
     rt->running = outer;
     if (rt->status != NULL) {
         status_idle(rt->status);
@@ -142,6 +148,9 @@ static void resume(struct task *t, int nargs)
         task_uncaught(rt, t->co, -1, "while a task ended");
         lua_resetthread(t->co);
         recycle(t);
+    }
+    if (rt->memory != NULL && state_take_pressure(rt->memory) && outer == NULL) {
+        lua_gc(rt->L, LUA_GCCOLLECT);
     }
 }
 

@@ -122,10 +122,7 @@ function Manager:_new_proxy(service, said)
     keyed = said.keyed,
   }
   local id = core.process_info(service.process).id
-  local timeout = service.options.timeout
-  if timeout == nil then
-    timeout = self.config.resources.timeout
-  end
+  local timeout = self:_call_timeout(service)
   local own = self:_proxy_functions(service, id)
   service.proxy = proxy.new(proxy.of_process(service.process, service.info, own, timeout or 0, {
     stores = self.stores,
@@ -158,7 +155,9 @@ function Manager:_launch(target, options, keeper)
   local class_name = target.class and target.class.name or self.class_names[target.file]
   local name = options.name or self:_free_name(class_name or target.name)
   local timeout = self.config.resources.timeout or 0
+  local held = self:_limits(options, target.class and target.class.resources)
   local spec = {
+    resources = self:_limits_spec(held, nil), class_known = target.class ~= nil,
     class_name = class_name,
     module = target.module, file = target.file, name = name, named = options.name ~= nil,
     options = options.options, env = options.env, cwd = options.cwd,
@@ -166,7 +165,7 @@ function Manager:_launch(target, options, keeper)
     latencies = self.config.monitoring.metrics, scope = pool and pool.name or nil,
     awaits_all = keeper ~= nil and not pool, tracing = self:_tracing_spec(),
   }
-  local service = { manager = self, target = target, options = options, name = name, pool = pool,
+  local service = { manager = self, target = target, limits = held, options = options, name = name, pool = pool,
     named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
   service.started, service.finish_start = tasks.promise()
   service.ended, service.finish = tasks.promise()
@@ -181,6 +180,7 @@ function Manager:_launch(target, options, keeper)
     error(untravelling(process), 0)
   end
   service.process = process
+  self:_limit(process, held)
   self.services[process] = service
   return service
 end
