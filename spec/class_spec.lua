@@ -125,8 +125,8 @@ describe("a wrong declaration", function()
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "restart_policy", true, "expected a table, given boolean true" },
     { "resources", 5, "expected a table, given number 5" },
-    { "memory", "1MB", 'expected a size of at least 4MB (bytes, or a string such as "64MB") or '
-      .. 'false, given string "1MB"' },
+    { "memory", "1MB", 'expected a size of at least 4MB (bytes, or a string such as "64KB"), '
+      .. 'given string "1MB"' },
     { "health", true, 'expected a table or false, given boolean true' },
     { "security", {}, "the sandbox is" .. NOT_BUILT .. "; leave the key out" },
     { "observability", {}, "tracing and custom metrics are" .. NOT_BUILT .. "; leave the key out" },

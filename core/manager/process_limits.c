@@ -110,8 +110,8 @@ static bool watches_closely(const struct process *p, enum cgroup_controller whic
 
 bool process_is_slowed(const struct process *p)
 {
-    return p->limits.stopped || (p->limits.stopped_ns > 0 &&
-                                 now_ns() - p->limits.stopped_ns < SLOWED_NS);
+    return p->limits.stopped ||
+           (p->limits.stopped_ns > 0 && now_ns() - p->limits.stopped_ns < SLOWED_NS);
 }
 
 /* ---- memory ---- */
@@ -162,8 +162,8 @@ static void count_cpu(struct process *p)
     if (cpu_ns - l->cpu_ns > (now - l->looked_ns) / 100) {
         l->look_ms = 0;
     }
-    l->debt_ns += (int64_t)(cpu_ns - l->cpu_ns) -
-                  (int64_t)((double)(now - l->looked_ns) * l->bounds.cpus);
+    l->debt_ns +=
+        (int64_t)(cpu_ns - l->cpu_ns) - (int64_t)((double)(now - l->looked_ns) * l->bounds.cpus);
     if (l->debt_ns < -CREDIT_NS) {
         l->debt_ns = -CREDIT_NS;
     }

@@ -20,8 +20,8 @@ struct manager;
 struct process;
 
 struct process_bounds {
-    uint64_t memory_len; /* 0: none */
-    double cpus;         /* 0: none */
+    uint64_t memory_len;            /* 0: none */
+    double cpus;                    /* 0: none */
     bool named[CGROUP_CONTROLLERS]; /* by somebody, and not only a default */
 };
 

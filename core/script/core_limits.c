@@ -12,7 +12,8 @@
 #include "script/runtime.h"
 #include "script/state.h"
 
-#define ADDRESSES_LEN ((uint64_t)512 << 20) /* of which no memory comes: reserves of malloc, stacks */
+#define ADDRESSES_LEN                                                                              \
+    ((uint64_t)512 << 20) /* of which no memory comes: reserves of malloc, stacks */
 
 /* ---- in the worker ---- */
 
@@ -231,15 +232,16 @@ static int process_limit_lua(lua_State *L)
     struct process *p = core_check_process(L, 1);
 
     if (p != NULL) {
-        process_limit(p, &(struct process_bounds){.memory_len = (uint64_t)luaL_checkinteger(L, 2),
-                                                  .cpus = luaL_checknumber(L, 3),
-                                                  .named = {lua_toboolean(L, 4),
-                                                            lua_toboolean(L, 5)}});
+        process_limit(
+            p, &(struct process_bounds){.memory_len = (uint64_t)luaL_checkinteger(L, 2),
+                                        .cpus = luaL_checknumber(L, 3),
+                                        .named = {lua_toboolean(L, 4), lua_toboolean(L, 5)}});
     }
     return 0;
 }
 
-/* process_bounded_by(process) -> "cgroup1", "cgroup2" or nil for the memory; the same for the CPU */
+/* process_bounded_by(process) -> "cgroup1", "cgroup2" or nil for the memory; the same for the CPU
+ */
 static int process_bounded_by_lua(lua_State *L)
 {
     const struct process *p = core_check_process(L, 1);

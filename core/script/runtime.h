@@ -16,7 +16,7 @@ struct task;
 struct state_memory;
 
 struct runtime {
-    lua_State *L; /* the main thread */
+    lua_State *L;                /* the main thread */
     struct state_memory *memory; /* whose limit bites while tasks run; NULL in a host's state */
     uv_loop_t *uv;
     uv_loop_t own_loop; /* unless luv had made one before */

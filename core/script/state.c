@@ -14,6 +14,11 @@
 #define FINE_MAX 512   /* up to here a class every GRAIN, from here on four a doubling */
 #define SMALL_MAX 4096 /* larger blocks are malloc's */
 #define FINE_CLASSES ((unsigned)(FINE_MAX / GRAIN))
+/* The buffers of the auxiliary library (string.rep, table.concat) ask once and give up, whatever
+ * garbage there is. Of what may be one, which is all but new objects, one part in so many more is
+ * granted: the object that is made of it then has the garbage collected. */
+#define OVERDRAFT 8
+#define UNBOUNDED (SIZE_MAX / 2)
 #define CLASSES (FINE_CLASSES + 4 * 3)
 
 /* At the start of each chunk. */
@@ -39,7 +44,7 @@ struct state_memory {
     uint8_t *at, *end; /* what is left of the newest chunk */
     struct chunk *chunks;
     size_t used;  /* bytes that Lua has now, as it asked for them */
-    size_t bound; /* how many it may have: max_len while the limit bites, else SIZE_MAX */
+    size_t bound; /* how many it may have: max_len while the limit bites, else UNBOUNDED */
     size_t max_len;
     struct refusal refused;
     bool bites;
@@ -177,6 +182,11 @@ static void release(struct state_memory *m, void *at, size_t old)
     }
 }
 
+static bool is_over(const struct state_memory *m, size_t bound, size_t more)
+{
+    return m->used >= bound || more > bound - m->used;
+}
+
 /* Off the hot path. Lua collects its garbage then, asks again, and raises its memory error. */
 static void *refuse(struct state_memory *m, size_t len)
 {
@@ -189,6 +199,7 @@ static void *refuse(struct state_memory *m, size_t len)
 static void *allocate(void *ctx, void *at, size_t old, size_t len)
 {
     struct state_memory *m = ctx;
+    bool is_object = at == NULL && old != 0;
     void *got;
 
     if (at == NULL) {
@@ -198,7 +209,8 @@ static void *allocate(void *ctx, void *at, size_t old, size_t len)
         release(m, at, old);
         return NULL;
     }
-    if (len > old && (m->used >= m->bound || len - old > m->bound - m->used)) {
+    if (len > old && is_over(m, m->bound, len - old) &&
+        (is_object || is_over(m, m->bound + m->bound / OVERDRAFT, len - old))) {
         return refuse(m, len - old);
     }
     if (only_malloc) {
@@ -233,7 +245,7 @@ lua_State *state_new(struct state_memory **memory)
     if (m == NULL) {
         return NULL;
     }
-    m->bound = SIZE_MAX;
+    m->bound = UNBOUNDED;
     L = lua_newstate(allocate, m);
     if (L == NULL) {
         memory_free(m);
@@ -275,7 +287,7 @@ size_t state_used(const struct state_memory *m)
 
 static void set_bound(struct state_memory *m)
 {
-    m->bound = m->bites && m->max_len > 0 ? m->max_len : SIZE_MAX;
+    m->bound = m->bites && m->max_len > 0 ? m->max_len : UNBOUNDED;
 }
 
 void state_limit(struct state_memory *m, size_t max_len)

@@ -41,8 +41,8 @@ void state_limit(struct state_memory *memory, size_t max_len);
 /* Whether the limit bites from here on. Returns whether it did before, to be put back. */
 bool state_bite(struct state_memory *memory, bool bites);
 
-/* What was refused last, as limit_exceeded, in words for the caller. False when nothing was, or when
- * the last failure was the machine's. */
+/* What was refused last, as limit_exceeded, in words for the caller. False when nothing was, or
+ * when the last failure was the machine's. */
 bool state_describe_refusal(const struct state_memory *memory, struct failure *why);
 
 /* Whether anything was refused since the last time: what the code that ran into it has let go of is

@@ -284,7 +284,13 @@ static int open_place(struct cgroups *c, enum cgroup_controller i, pid_t pid, bo
     if (code == -EEXIST && !exclusive) {
         code = 0;
     }
-    return code == 0 && place->version == CGROUP_V2 ? hand_on(c, path) : code;
+    if (code == 0 && place->version == CGROUP_V2) {
+        code = hand_on(c, path);
+        if (code < 0) {
+            (void)rmdir(path);
+        }
+    }
+    return code;
 }
 
 void cgroups_open(struct cgroups *c, const char *root, pid_t pid)

@@ -72,8 +72,8 @@ unsigned cgroup_oom_kills(const struct cgroups *c, const char *id);
 /* Kills what is left in the group and removes it. 0, or -EBUSY: not yet, try again. */
 int cgroup_remove(const struct cgroups *c, const char *id);
 
-/* Removes every group in the manager's for which `keeps` does not say yes; with NULL all, and that of
- * the manager as well. 0 or -EBUSY. */
+/* Removes every group in the manager's for which `keeps` does not say yes; with NULL all, and that
+ * of the manager as well. 0 or -EBUSY. */
 int cgroups_remove(const struct cgroups *c, bool (*keeps)(void *ctx, const char *id), void *ctx);
 
 /* Removes them all, waiting a few seconds at most for what was killed in them to be gone. */

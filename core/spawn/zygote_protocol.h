@@ -22,8 +22,8 @@
 enum worker_fd { FD_DATA, FD_CONTROL, FD_STATUS, FD_STDOUT, FD_STDERR, WORKER_FDS };
 
 enum zygote_order {
-    ZYGOTE_FORK,   /* with WORKER_FDS descriptors: fork a worker; answered by FORKED */
-    ZYGOTE_ADOPT,  /* pid: a worker forked by a zygote before this one */
+    ZYGOTE_FORK,    /* with WORKER_FDS descriptors: fork a worker; answered by FORKED */
+    ZYGOTE_ADOPT,   /* pid: a worker forked by a zygote before this one */
     ZYGOTE_RELEASE, /* pid: this worker's group is gone; sent while the pid is still a zombie */
     ZYGOTE_GROUPS   /* tag: the number of the manager's control groups, which are to be removed when
                      * the manager has died */

@@ -54,7 +54,7 @@ end
 ---@field named boolean whether somebody gave it a name
 ---@field name string
 ---@field options titan.SpawnOptions
----@field limits titan.Limits
+---@field limits titan.HeldLimits
 ---@field class_timeout? integer|false of its resources, for a class not known here
 ---@field started titan.Future settled when it is ready or has failed to become so
 ---@field finish_start fun(ok: boolean, ...)

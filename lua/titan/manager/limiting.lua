@@ -9,11 +9,11 @@ local resources = require "titan.config.resources"
 ---@field package groups_told? boolean
 local Manager = {}
 
----@class titan.Limits what holds for one process
+---@class titan.HeldLimits what holds for one process
 ---@field resources titan.Resources
 ---@field named { memory: boolean, cpu: boolean }
 
----@class titan.LimitsInfo
+---@class titan.Limits
 ---@field memory? { max: integer, heap: integer, by: string[] }
 ---@field cpu? { max: number, by: string[] }
 ---@field rlimits table<string, integer>
@@ -21,7 +21,7 @@ local Manager = {}
 
 ---@param options titan.SpawnOptions
 ---@param class_resources table?
----@return titan.Limits
+---@return titan.HeldLimits
 function Manager:_limits(options, class_resources)
   local merged, named = resources.merged(self.config.resources, class_resources, options.resources)
   merged = limits.for_isolation(merged, named, options.isolation or "process", "resources")
@@ -52,7 +52,7 @@ function Manager:_tell_of_groups(groups, memory, cpu)
 end
 
 --- What the worker has to do for its limits.
----@param held titan.Limits
+---@param held titan.HeldLimits
 ---@param process userdata? nil for the next that is spawned
 ---@return titan.LimitsSpec
 function Manager:_limits_spec(held, process)
@@ -74,7 +74,7 @@ end
 
 --- Has the core bound the process, which is not forked yet or has just declared itself.
 ---@param process userdata
----@param held titan.Limits
+---@param held titan.HeldLimits
 function Manager._limit(_, process, held)
   core.process_limit(process, held.resources.max_memory or 0, held.resources.max_cpu or 0,
     held.named.memory, held.named.cpu)
@@ -82,7 +82,7 @@ end
 
 --- The `limits` of get_process_info.
 ---@param service titan.Service
----@return titan.LimitsInfo
+---@return titan.Limits
 function Manager:_limits_info(service)
   local given, named = service.limits.resources, service.limits.named
   local memory_by, cpu_by = core.process_bounded_by(service.process)
