@@ -147,8 +147,6 @@ describe("config.check", function()
       "the redis store is" .. NOT_BUILT .. '; what works is "memory" or "sqlite"' },
     { "host", "0.0.0.0", "the tcp transport is" },
     { "tls", {}, "the tcp transport is" },
-    { "resources.max_memory", "256MB", "resource limits are" },
-    { "resources.max_cpu", 0.5, "resource limits are" },
     { "advanced.temp_dir", "/tmp", "temporary files are" },
   }
   for _, case in ipairs(not_built) do
@@ -357,15 +355,13 @@ describe("config.spawn_options", function()
     { "options", "x", 'expected a table, given string "x"' },
     { "nmae", "x", 'unknown key; did you mean "name"?' },
     { "stratup_timeout", 1, 'unknown key; did you mean "startup_timeout"?' },
-    { "preposterous", 1, "unknown key; allowed: cwd, dependencies, env, health, isolation, name, "
-      .. "options, restart_policy, security, shutdown_timeout, startup_timeout, timeout and "
-      .. "transport" },
+    { "preposterous", 1, "unknown key; allowed: cwd, dependencies, env, health, isolation, "
+      .. "memory, name, options, resources, restart_policy, security, shutdown_timeout, "
+      .. "startup_timeout, timeout and transport" },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "transport", "pipe", 'unknown value "pipe"; allowed: "unix"' },
   }
   for key, feature in pairs {
-    resources = "resource limits are",
-    memory = "memory limits are",
     observability = "tracing and custom metrics are",
   } do
     mistakes[#mistakes + 1] = { key, {}, feature .. NOT_BUILT .. "; leave the key out" }

@@ -320,10 +320,14 @@ static void timed_out(struct process *p)
     struct health_answer a = {0};
     char state = scheduler_state(p->pid);
 
-    seen.stopped = state == 'T';
+    seen.stopped = state == 'T' && !process_is_slowed(p);
     seen.traced = state == 't';
     a.found = health_silence(&h->life, &seen, h->options.hang_after_ms,
                              reactor_now_ms(p->manager->reactor));
+    if (process_is_slowed(p) && a.found > FOUND_BUSY) {
+        note_life(p); /* it is the watch of max_cpu that keeps it from answering */
+        a.found = FOUND_BUSY;
+    }
     describe_silence(p, &seen, &a);
     count_answer(h, &a);
     withdraw(h);

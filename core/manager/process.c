@@ -11,6 +11,11 @@
 #include "manager/manager.h"
 #include "manager/process_parts.h"
 
+void process_next_id(const struct manager *m, char id[PROCESS_ID_MAX])
+{
+    snprintf(id, PROCESS_ID_MAX, "w%llu", (unsigned long long)m->next_number + 1);
+}
+
 struct process *process_new(struct manager *m, const struct process_spec *spec)
 {
     struct process *p = calloc(1, sizeof *p);
@@ -30,12 +35,14 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
     list_init(&p->relays);
     list_init(&p->asked);
     snprintf(p->name, sizeof p->name, "%s", spec->name);
-    snprintf(p->id, sizeof p->id, "w%llu", (unsigned long long)++m->next_number);
+    process_next_id(m, p->id);
+    m->next_number++;
     p->pidfd = -1;
     p->exit_code = -1;
     p->alarm.fire = process_alarm_rang;
     health_init(p);
     watchdog_init(p);
+    process_limits_init(p);
     p->startup_timeout_ms = spec->startup_timeout_ms;
     p->call_timeout_ms = spec->call_timeout_ms;
     p->restart = spec->restart;
@@ -62,6 +69,7 @@ void process_destroy(struct process *p)
 
     p->body->kill(p);
     p->body->reap(p);
+    process_limits_reaped(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     health_reset(p);
     list_remove(&p->queued);

@@ -28,6 +28,7 @@
 #include "manager/body.h"
 #include "manager/health.h"
 #include "manager/output.h"
+#include "manager/process_limits.h"
 #include "manager/restart.h"
 #include "manager/watchdog.h"
 #include "rpc/peer.h"
@@ -112,6 +113,7 @@ struct process {
     struct status_page *status; /* stays mapped for reports */
     struct health health;
     struct watchdog watchdog;
+    struct process_limits limits;
     struct output out;
     struct output err;
     struct timer alarm; /* the startup timeout, the stop deadline, CLOSING's grace, the backoff */
@@ -127,6 +129,9 @@ struct process {
     struct failure last_error;
     struct failure last_life_error; /* why there was a restart */
 };
+
+/* The id of the next process that is spawned. */
+void process_next_id(const struct manager *m, char id[PROCESS_ID_MAX]);
 
 /* What process_spawn needs to know; everything is copied. */
 struct process_spec {

@@ -167,6 +167,7 @@ void process_finish(struct process *p)
         return; /* an answer's receiver has closed the manager */
     }
     p->body->reap(p);
+    process_limits_reaped(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     p->state = PROCESS_DOWN;
     p->ended_ns = now_ns();

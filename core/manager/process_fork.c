@@ -101,6 +101,7 @@ static void begin_forked(struct process *p)
     int pidfd;
     pid_t pid;
 
+    process_limits_fork(p);
     if (spare_take(p->manager, &b, &pid, &pidfd)) {
         fork_spare(p, &b, pid, pidfd);
     } else {

@@ -147,6 +147,7 @@ static int open_core(lua_State *L)
     core_add_clock(L);
     core_add_tasks(L);
     core_add_scope(L);
+    core_add_limits(L);
     core_add_manager(L);
     core_add_worker(L);
     core_add_sandbox(L);

@@ -8,6 +8,7 @@
 void core_add_clock(lua_State *L);
 void core_add_tasks(lua_State *L);
 void core_add_scope(lua_State *L);
+void core_add_limits(lua_State *L);
 void core_add_manager(lua_State *L);
 void core_add_worker(lua_State *L);
 void core_add_sandbox(lua_State *L);

@@ -240,6 +240,9 @@ static int manager_open_lua(lua_State *L)
     lua_newtable(L);
     lua_setiuservalue(L, -2, MANAGER_POOLS);
     luaL_setmetatable(L, MANAGER_TYPE);
+    if (getenv(ZYGOTE_CGROUP_ROOT) != NULL) {
+        options.cgroup_root = getenv(ZYGOTE_CGROUP_ROOT);
+    }
     code = core_encode_own(L, 1, &boot, &why);
     if (code == TITAN_OK) {
         options.boot = (struct span){buf_front(&boot), buf_len(&boot)};

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "script/state.h"
 #include "script/task.h"
 
 static const char registry_key; /* its address is the key */
@@ -96,6 +97,7 @@ static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
     int base = lua_gettop(L) - nargs;
     struct runtime *rt = runtime_of(L);
     lua_State *outer = interrupt_switch(&rt->interrupt, L);
+    bool bit = rt->memory != NULL && state_bite(rt->memory, true);
     int status;
 
     (void)flags;
@@ -103,6 +105,9 @@ static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
     lua_insert(L, base);
     status = lua_pcall(L, nargs, nresults, base);
     interrupt_back(&rt->interrupt, outer);
+    if (rt->memory != NULL) {
+        (void)state_bite(rt->memory, bit);
+    }
     lua_remove(L, base);
     if (status != LUA_OK) {
         task_uncaught(rt, L, -1, "in a callback");
@@ -185,6 +190,7 @@ static int runtime_new(lua_State *L)
     rt->L = lua_tothread(L, -1);
     lua_pop(L, 1);
     interrupt_init(rt);
+    rt->memory = state_memory_of(L);
     tasks_open(rt);
     clock_open(rt);
     rt->mail = mail;

@@ -15,11 +15,13 @@
 #include "worker/status.h"
 
 struct task;
+struct state_memory;
 
 struct runtime {
-    lua_State *L;       /* the main thread */
-    uv_loop_t *uv;      /* NULL: none yet */
-    uv_loop_t own_loop; /* unless luv had made one before */
+    lua_State *L;                /* the main thread */
+    struct state_memory *memory; /* whose limit bites while tasks run; NULL in a host's state */
+    uv_loop_t *uv;               /* NULL: none yet */
+    uv_loop_t own_loop;          /* unless luv had made one before */
     bool owns_loop;
     bool bare;            /* the reactor is not the loop's: see runtime_turn */
     struct mailbox *mail; /* of a bare one */

@@ -3,6 +3,8 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "script/state.h"
+
 #define IDLE_MAX 1024 /* coroutines kept */
 
 /* The stack of a task's coroutine: the message handler at 1, then what its function returned. */
@@ -202,6 +204,7 @@ static void resume(struct task *t, int nargs)
     struct runtime *rt = t->runtime;
     struct task *outer = rt->running;
     lua_State *outer_co = interrupt_switch(&rt->interrupt, t->co);
+    bool bit = rt->memory != NULL && state_bite(rt->memory, true);
     int results;
     int status;
 
@@ -209,6 +212,9 @@ static void resume(struct task *t, int nargs)
     t->state = TASK_RUNNING;
     note_running(rt);
     status = lua_resume(t->co, rt->L, nargs, &results);
+    if (rt->memory != NULL) {
+        (void)state_bite(rt->memory, bit);
+    }
     rt->running = outer;
     interrupt_back(&rt->interrupt, outer_co);
     note_running(rt);
@@ -226,6 +232,9 @@ static void resume(struct task *t, int nargs)
         task_uncaught(rt, t->co, -1, "while a task ended");
         lua_resetthread(t->co);
         recycle(t);
+    }
+    if (rt->memory != NULL && state_take_pressure(rt->memory) && outer == NULL) {
+        lua_gc(rt->L, LUA_GCCOLLECT);
     }
 }
 

@@ -15,6 +15,7 @@ local schemas = {
     fields = {
       name = shared.fields.name,
       startup_timeout = shared.fields.startup_timeout,
+      resources = shared.fields.resources,
       dependencies = {
         kind = "list", default = {},
         of = {

@@ -6,6 +6,7 @@
 local declared_methods = require "titan.class.methods"
 local declared_source = require "titan.class.source"
 local errors = require "titan.errors"
+local resources = require "titan.config.resources"
 local schema = require "titan.schema"
 local shared = require "titan.config.shared"
 local text = require "titan.text"
@@ -29,6 +30,7 @@ local class = {}
 ---@field restart_policy? table what it says, over what the config says
 ---@field health? table what it says, over what the config says
 ---@field security? table what it says, over what the config says
+---@field resources? table what it says, over what the config says
 
 ---@type table<string, titan.Schema>
 local declaration_fields = {
@@ -107,6 +109,7 @@ function class.process(declaration, level)
   end
   local path = path_of(declaration)
   local checked = schema.check(declaration_schema, declaration, path)
+  resources.settle(checked, path)
   local known = declared_methods.known(text.join(path, "annotations"), checked.annotations)
   local methods, names = declared_methods.check(
     text.join(path, "methods"), checked.methods, checked.all_methods_public, known)
@@ -134,6 +137,7 @@ function class.process(declaration, level)
     restart_policy = checked.restart_policy,
     health = checked.health,
     security = checked.security,
+    resources = checked.resources,
   }, metatable)
 end
 

@@ -7,6 +7,7 @@
 -- be ignored in silence.
 
 local health = require "titan.config.health"
+local resources = require "titan.config.resources"
 local restarts = require "titan.config.restarts"
 local schema = require "titan.schema"
 local security = require "titan.config.security"
@@ -43,16 +44,8 @@ manager_fields.restart_policy = restarts.complete
 
 manager_fields.security = security.partial
 
-manager_fields.resources = {
-  kind = "table", doc = "what one process may use",
-  fields = {
-    max_memory = { kind = "size", default = "512MB", pending = "resource limits" },
-    max_cpu = {
-      kind = "number", min = 0, default = 1.0, pending = "resource limits", doc = "in processors",
-    },
-    timeout = shared.deadline_schema("of every call that says no other; false for none", 30000),
-  },
-}
+manager_fields.resources = resources.complete(
+  shared.deadline_schema("of every call that says no other; false for none", 30000))
 
 manager_fields.monitoring = {
   kind = "table", doc = "what the manager watches by itself",
@@ -165,7 +158,7 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 ---@field host string
 ---@field preload string[]
 ---@field restart_policy titan.RestartPolicy
----@field resources { max_memory: integer, max_cpu: number, timeout: integer|false }
+---@field resources titan.Resources
 ---@field monitoring table
 ---@field testing table
 ---@field advanced titan.AdvancedConfig
@@ -193,6 +186,7 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 ---@field shutdown_timeout? integer
 ---@field restart_policy? table what it says, over what the class and the config say
 ---@field health? table what it says, over what the class and the config say
+---@field resources? table what it says, over what the class and the config say
 ---@field security? table what it says, over what the class and the config say
 ---@field isolation? titan.Isolation what it says, or the class; else the config decides
 ---@field transport "unix"
@@ -227,7 +221,13 @@ end
 ---@return titan.SpawnOptions
 function config.spawn_options(given, class, where)
   local options = schema.check(spawn_schema, given, where or "options")
+  resources.settle(options, where or "options")
   local declared = class or { env = {}, dependencies = {} }
+  for _, said in ipairs { options.resources or {}, declared.resources or {} } do
+    if options.timeout == nil then
+      options.timeout = said.timeout
+    end
+  end
   options.startup_timeout = options.startup_timeout or declared.startup_timeout or STARTUP_TIMEOUT
   options.cwd = options.cwd or declared.cwd
   options.isolation = options.isolation or declared.isolation

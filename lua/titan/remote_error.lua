@@ -69,6 +69,10 @@ function remote_error.of(err, traceback)
       traceback = traceback,
     }
   end
+  local refused = err == "not enough memory" and core.memory_refusal() or nil
+  if refused then -- what the limit of the worker's heap makes of Lua's own error
+    return packed { code = "limit_exceeded", message = refused, traceback = traceback }
+  end
   local shown, text = pcall(tostring, err)
   if type(err) ~= "string" then
     text = "the method raised a value: " .. (shown and text or "one that cannot be shown")

@@ -8,6 +8,7 @@ local composed = require "titan.class.composed"
 local core = require "titan.core"
 local errors = require "titan.errors"
 local idempotency = require "titan.idempotency"
+local limits = require "titan.worker.limits"
 local loading = require "titan.class.loading"
 local outbox = require "titan.tracing.outbox"
 local proxy = require "titan.proxy"
@@ -128,15 +129,21 @@ end
 local function declare(loaded, spec)
   local dependencies = own_dependencies(loaded, spec)
   local name = not spec.named and loaded.name ~= spec.class_name and loaded.name or nil
-  if #dependencies == 0 and not loaded.startup_timeout and not name then
+  local resources = not spec.class_known and loaded.resources or nil
+  if #dependencies == 0 and not loaded.startup_timeout and not name and not resources then
     return
   end
   local proceed
   proceed, current.proceed = tasks.promise()
   core.worker_declared {
     dependencies = dependencies, startup_timeout = loaded.startup_timeout, name = name,
+    resources = resources,
   }
-  spec.name = proceed:await().name
+  local answer = proceed:await()
+  spec.name = answer.name
+  if answer.resources then
+    limits.apply(answer.resources)
+  end
 end
 
 -- The environment and directory that spawn asked for are set already, and win.
@@ -237,6 +244,7 @@ end
 
 ---@param spec table as titan.manager writes it
 local function run_start(spec)
+  limits.apply(spec.resources)
   set_surroundings(spec.env, spec.cwd)
   local globals = sandbox.apply(spec)
   local loaded = load_class(spec, globals)
@@ -274,7 +282,8 @@ function worker.start(spec)
 end
 
 --- Called when the manager has agreed to what was declared.
----@param answer { name: string } what the process is called
+---@param answer { name: string, resources: titan.LimitsSpec? } what the process is called, and what
+--- bounds it now, when its class said so
 function worker.proceed(answer)
   if current.proceed then
     current.proceed(true, answer)

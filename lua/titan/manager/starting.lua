@@ -123,10 +123,7 @@ function Manager:_new_proxy(service, said)
     keyed = said.keyed,
   }
   local id = core.process_info(service.process).id
-  local timeout = service.options.timeout
-  if timeout == nil then
-    timeout = self.config.resources.timeout
-  end
+  local timeout = self:_call_timeout(service)
   local own = self:_proxy_functions(service, id)
   service.proxy = proxy.new(proxy.of_process(service.process, service.info, own, timeout or 0, {
     stores = self.stores,
@@ -176,7 +173,9 @@ function Manager:_launch(target, options, keeper)
   local timeout = self.config.resources.timeout or 0
   local isolation = options.isolation or self.config.isolation
   check_isolation(isolation, options)
+  local held = self:_limits(options, target.class and target.class.resources)
   local spec = {
+    resources = self:_limits_spec(held, nil), class_known = target.class ~= nil,
     class_name = class_name,
     module = target.module, file = target.file, name = name, named = options.name ~= nil,
     options = options.options, env = options.env, cwd = options.cwd, isolation = isolation,
@@ -187,7 +186,7 @@ function Manager:_launch(target, options, keeper)
     security = security.layers(isolation, self.config.security,
       target.class and target.class.security, options.security),
   }
-  local service = { manager = self, target = target, options = options, name = name, pool = pool,
+  local service = { manager = self, target = target, limits = held, options = options, name = name, pool = pool,
     named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
   service.security = spec.security
   service.started, service.finish_start = tasks.promise()
@@ -203,6 +202,7 @@ function Manager:_launch(target, options, keeper)
     error(untravelling(process), 0)
   end
   service.process = process
+  self:_limit(process, held)
   self.services[process] = service
   return service
 end

@@ -40,8 +40,31 @@
 
 --- What one process may use.
 ---@class titan.config.Resources
+--- Memory of the process, false for no limit. Lua may have three quarters of it: more is an error
+--- that can be caught (limit_exceeded); the process is killed beyond the whole. Said by anything but
+--- the default it is enforced by a control group where those are writable. (default: "512MB")
+---@field max_memory? titan.Size|false
+--- CPU of the process, in processors; false for no limit. (default: 1.0)
+---@field max_cpu? number|false
 --- Deadline of every call that has no other; false for none. (default: "30s")
 ---@field timeout? titan.Duration|false
+--- Soft and hard limits of the process: see setrlimit(2).
+---@field rlimits? titan.config.Rlimits
+
+--- Soft and hard limits of a worker, set before its class is loaded.
+---@class titan.config.Rlimits
+--- Descriptors; a worker needs some twenty itself.
+---@field nofile? integer
+--- Processes and threads of its user, whoever started them.
+---@field nproc? integer
+--- Of a core file; 0 for none.
+---@field core? titan.Size
+--- Of a file it writes; SIGXFSZ kills it at one byte more.
+---@field fsize? titan.Size
+--- Of the C stack.
+---@field stack? titan.Size
+--- CPU time in all, in whole seconds; SIGXCPU kills it.
+---@field cpu? titan.Duration
 
 --- What the manager watches by itself.
 ---@class titan.config.Monitoring
@@ -176,6 +199,17 @@
 --- To start processes; true unless told.
 ---@field spawn? boolean
 
+--- What a worker may use: what a spawn says goes over its class's, and that over the config's.
+---@class titan.spawn.Resources
+--- Memory of the process, false for no limit: see titan.config.Resources.
+---@field max_memory? titan.Size|false
+--- CPU of the process, in processors; false for no limit.
+---@field max_cpu? number|false
+--- Deadline of every call that has no other; false for none.
+---@field timeout? titan.Duration|false
+--- Soft and hard limits of the process, key by key.
+---@field rlimits? titan.config.Rlimits
+
 --- Options of `pm:spawn`. They win over the class's own.
 ---@class titan.spawn.Options
 --- What the process is called, unique among the living; what its class is called unless told.
@@ -201,6 +235,10 @@
 ---@field health? titan.health.Options|false
 --- What it may do, and as whom, key by key; there is no sandbox if nobody says any.
 ---@field security? titan.security.Options
+--- What it may use, key by key.
+---@field resources? titan.spawn.Resources
+--- `resources.max_memory` in short.
+---@field memory? titan.Size|false
 --- What it runs in. (default: "process")
 ---@field isolation? "process"|"worker"|"thread"
 --- How the manager and it talk. (default: "unix")
