@@ -162,7 +162,8 @@ describe("what goes along with a call", function()
     local worker = pm:spawn("workers.context", { timeout = "5s" })
     local pool = pm:create_pool("workers.context", { name = "pool", size = 1 })
     for _, service in ipairs { worker, worker:with { timeout = false }, pool } do
-      local one, two = service:with { idempotency_key = "1" }, service:with { idempotency_key = "2" }
+      local one = service:with { idempotency_key = "1" }
+      local two = service:with { idempotency_key = "2" }
       local seen = one:seen()
       assert.equal("1", seen.idempotency_key)
       assert.same({}, seen.headers)
