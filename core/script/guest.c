@@ -403,7 +403,6 @@ static int warm_up(void *ctx, int boot_fd, struct failure *why)
     return TITAN_OK;
 }
 
-/* Everything that can be loaded before the fork is. */
 static int open_state(lua_State *L)
 {
     struct guest *g = lua_touserdata(L, 1);
@@ -413,12 +412,9 @@ static int open_state(lua_State *L)
     g->runtime = runtime_of(L);
     lua_pushlightuserdata(L, g);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
-    lua_getglobal(L, "require");
-    lua_pushvalue(L, -1);
-    lua_pushstring(L, "titan"); /* the module of every worker asks for it */
-    lua_call(L, 1, 0);
-    lua_pushstring(L, "titan.worker");
-    lua_call(L, 1, 1);
+    core_require(L, "titan"); /* the module of every worker asks for it */
+    lua_pop(L, 1);
+    core_require(L, "titan.worker");
     g->lua_main = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
