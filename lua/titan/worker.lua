@@ -27,8 +27,8 @@ worker.current = nil
 ---@type table<string, any>?
 worker.preloaded = nil
 
---- The message handler of everything that runs here. Loads what it needs with the first error; where
---- there is no room for that, at the end of the stack, the error has to do without.
+--- The message handler of everything that runs here. Loads what it needs with the first error;
+--- where there is no room for that, at the end of the stack, the error has to do without.
 ---@param err any
 ---@return table
 function worker.packed(err)
