@@ -254,7 +254,7 @@ static int load_embedded(lua_State *L)
 {
     const struct embedded_module *m = embedded_find(luaL_checkstring(L, 1));
 
-    if (m == NULL) {
+    if (m == NULL) { /* it was asked for under another name */
         return luaL_error(L, "titan: there is no module %s", lua_tostring(L, 1));
     }
     if (luaL_loadbufferx(L, (const char *)m->code, m->len, m->name, "b") != LUA_OK) {
@@ -308,7 +308,12 @@ void core_preload(lua_State *L)
 
 void core_load(lua_State *L, const char *name)
 {
-    lua_pushcfunction(L, loader_of(name));
+    lua_CFunction loader = loader_of(name);
+
+    if (loader == NULL) {
+        luaL_error(L, "titan: there is no module %s", name);
+    }
+    lua_pushcfunction(L, loader);
     lua_pushstring(L, name);
     lua_call(L, 1, 1);
 }

@@ -7,7 +7,7 @@ return {
   manager = "titan.manager:new",
   run = "titan.run:run",
   go = "titan.tasks:go",
-  sleep = "titan.tasks:sleep",
+  sleep = "titan.pause:sleep",
   all = "titan.tasks:all",
   race = "titan.tasks:race",
   timeout = "titan.tasks:timeout",

@@ -11,6 +11,7 @@
 
 local core = require "titan.core"
 local errors = require "titan.errors"
+local pause = require "titan.pause"
 local traces = require "titan.traces"
 
 local tasks = {}
@@ -37,19 +38,6 @@ Future.__name = "titan.Future"
 ---@param allowed string
 local function refuse(path, why, value, allowed)
   require("titan.schema").refuse(path, why, value, allowed)
-end
-
-local DAY <const> = 24 * 60 * 60 * 1000 -- ms
-
--- Most are a number of milliseconds, which needs no schema.
----@param duration any
----@param where string
----@return integer ms
-local function ms_of(duration, where)
-  if math.type(duration) == "integer" and duration >= 0 and duration <= DAY then
-    return duration
-  end
-  return require("titan.schema").check({ kind = "duration", required = true }, duration, where)
 end
 
 -- The futures of tasks that have not ended: what a run waits for. By the coroutine's future.
@@ -352,11 +340,8 @@ function tasks.race(futures)
   return first:await()
 end
 
---- Suspends the task.
----@param duration number|string ms, or "250ms", "30s", "5m", "1h"
-function tasks.sleep(duration)
-  core.sleep(ms_of(duration, "titan.sleep"))
-end
+--- See titan.pause.
+tasks.sleep = pause.sleep
 
 -- What `fn` calls has no more time than it has itself.
 ---@param ms integer
@@ -373,7 +358,7 @@ end
 ---@param ... any its arguments
 ---@return any ...
 function tasks.timeout(duration, fn, ...)
-  local ms = ms_of(duration, "titan.timeout")
+  local ms = pause.ms_of(duration, "titan.timeout")
   if type(fn) ~= "function" then
     refuse("titan.timeout", "expected a function, given a " .. type(fn), fn, "a function")
   end
