@@ -342,10 +342,10 @@ void guest_end(struct guest *g)
     worker_close(&g->worker);
 }
 
-int guest_warm_up(struct guest *g, struct span boot, struct failure *why)
+int guest_prepare(struct guest *g, const char *how, struct span boot, struct failure *why)
 {
     g->worker.control.limits = WIRE_LIMITS_DEFAULT;
-    if (protected_main(g, "warm_up", &boot) != LUA_OK) {
+    if (protected_main(g, how, &boot) != LUA_OK) {
         fail(why, TITAN_E_SPAWN_FAILED, "%s", luaL_tolstring(g->L, -1, NULL));
         lua_pop(g->L, 2);
         return why->code;
@@ -363,12 +363,9 @@ static int open_state(lua_State *L)
     g->runtime = g->mail ? runtime_bare(L, g->mail) : runtime_of(L);
     lua_pushlightuserdata(L, g);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
-    lua_getglobal(L, "require");
-    lua_pushvalue(L, -1);
-    lua_pushstring(L, "titan"); /* the module of every worker asks for it */
-    lua_call(L, 1, 0);
-    lua_pushstring(L, "titan.worker");
-    lua_call(L, 1, 1);
+    core_require(L, "titan"); /* the module of every worker asks for it */
+    lua_pop(L, 1);
+    core_require(L, "titan.worker");
     g->lua_main = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }

@@ -258,12 +258,14 @@ void stream_began(struct call *c, struct span values)
  * more. */
 static int make(lua_State *L)
 {
+    static const luaL_Reg metamethods[] = {
+        {"__close", stream_close}, {"__gc", stream_gc}, {NULL, NULL}};
     struct task *t = lua_touserdata(L, 1);
     struct stream *s = lua_newuserdatauv(L, sizeof *s, 1);
 
     memset(s, 0, sizeof *s);
     list_init(&s->waiter);
-    luaL_setmetatable(L, STREAM_TYPE);
+    core_set_type(L, STREAM_TYPE, metamethods);
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, -2, STREAM_TARGET);
     lua_pushvalue(L, -1);
@@ -297,17 +299,4 @@ int stream_push(lua_State *L, struct task *t)
     lua_pushnil(L);
     lua_rotate(L, 2, 2);
     return 4;
-}
-
-void core_add_stream(lua_State *L)
-{
-    static const luaL_Reg metamethods[] = {
-        {"__close", stream_close},
-        {"__gc", stream_gc},
-        {NULL, NULL},
-    };
-
-    luaL_newmetatable(L, STREAM_TYPE);
-    luaL_setfuncs(L, metamethods, 0);
-    lua_pop(L, 1);
 }
