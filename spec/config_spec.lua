@@ -359,7 +359,8 @@ describe("config.spawn_options", function()
     { "nmae", "x", 'unknown key; did you mean "name"?' },
     { "stratup_timeout", 1, 'unknown key; did you mean "startup_timeout"?' },
     { "preposterous", 1, "unknown key; allowed: cwd, dependencies, env, health, isolation, "
-      .. "memory, name, options, resources, restart_policy, shutdown_timeout, startup_timeout, timeout and transport" },
+      .. "memory, name, options, resources, restart_policy, shutdown_timeout, startup_timeout, "
+      .. "timeout and transport" },
     { "isolation", "worker", "worker isolation is" .. NOT_BUILT .. '; what works is "process"' },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "transport", "pipe", 'unknown value "pipe"; allowed: "unix"' },

@@ -9,7 +9,7 @@ local kept = {}
 
 local function fill(list)
   while true do
-    list[#list + 1] = string.rep("x", 128 * 1024) .. #list
+    list[#list + 1] = string.rep("x", 32 * 1024) .. #list
   end
 end
 
@@ -71,7 +71,7 @@ return titan.process {
         end
         files[i] = file
       end
-      return count
+      return #files
     end,
     write = function(_, path, bytes)
       local file <close> = assert(io.open(path, "w"))

@@ -165,8 +165,9 @@ function Manager:_launch(target, options, keeper)
     latencies = self.config.monitoring.metrics, scope = pool and pool.name or nil,
     awaits_all = keeper ~= nil and not pool, tracing = self:_tracing_spec(),
   }
-  local service = { manager = self, target = target, limits = held, options = options, name = name, pool = pool,
-    named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
+  local service = { manager = self, target = target, options = options, name = name, pool = pool,
+    limits = held, named = options.name ~= nil,
+    dependencies = { table.unpack(options.dependencies) } }
   service.started, service.finish_start = tasks.promise()
   service.ended, service.finish = tasks.promise()
   local class_policy = target.class and target.class.restart_policy
