@@ -207,8 +207,8 @@ end
 --- start_time and end_time (ms of the wall clock), uptime (ms), restart_count, exit,
 --- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, health (see
 --- titan.Health), limits (memory, cpu, rlimits, timeout, and by what each is enforced), activity
---- (calls, errors, in_flight, lua_heap, running, last_calls), and metrics (calls, errors, in_flight,
---- latency with p50 and p99 in ms). Nil when there is none.
+--- (calls, errors, in_flight, lua_heap, running, last_calls), and metrics (calls, errors,
+--- in_flight, latency with p50 and p99 in ms). Nil when there is none.
 ---@param key string its id or name
 ---@return table?
 function Manager:get_process_info(key)
