@@ -81,17 +81,17 @@ end
 
 describe("the Lua heap of a worker at its limit", function()
   it("is an error of the caller's, and the worker goes on", managed(function(pm)
-    local worker = bounded(pm, { max_memory = "28MB" })
+    local worker = bounded(pm, { max_memory = "32MB" })
     for _, method in ipairs { "fill", "raise_again", "fill" } do
       local err = expect.error("limit_exceeded", worker[method], worker)
-      expect.part({ "at its limit", "of 21 MB are in use", "resources.max_memory" }, err.message)
+      expect.part({ "at its limit", "of 24 MB are in use", "resources.max_memory" }, err.message)
       assert.equal(7, worker:ping(7))
     end
     assert.equal("running", info_of(pm, worker).status)
   end))
 
   it("can be caught in the method", managed(function(pm)
-    local worker = bounded(pm, { max_memory = "28MB" })
+    local worker = bounded(pm, { max_memory = "32MB" })
     local ok, err = worker:fill_and_catch()
     assert.is_false(ok)
     assert.equal("not enough memory", err)
@@ -99,7 +99,7 @@ describe("the Lua heap of a worker at its limit", function()
 
   it("leaves calls beside it alone, and those after it, also when it stays full",
     managed(function(pm)
-      local worker = bounded(pm, { max_memory = "28MB" })
+      local worker = bounded(pm, { max_memory = "32MB" })
       local beside = worker.async:ping("beside")
       expect.error("limit_exceeded", worker.fill, worker)
       assert.equal("beside", beside:await())

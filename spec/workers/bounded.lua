@@ -9,7 +9,7 @@ local kept = {}
 
 local function fill(list)
   while true do
-    list[#list + 1] = string.rep("x", 32 * 1024) .. #list
+    list[#list + 1] = string.rep("x", 128 * 1024) .. #list
   end
 end
 
