@@ -23,6 +23,9 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
         free(p);
         return NULL;
     }
+    if (spec->cargo != NULL) {
+        (void)cargo_keep(spec->cargo, &p->cargo); /* which has no bytes to be copied */
+    }
     p->manager = m;
     list_init(&p->link);
     list_init(&p->queued);
@@ -49,6 +52,7 @@ void process_free(struct process *p)
     status_unmap(&p->status);
     restart_history_free(&p->restarts);
     buf_free(&p->spec);
+    cargo_free(&p->cargo);
     map_free(&p->relay_ids);
     free(p);
 }

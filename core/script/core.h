@@ -16,6 +16,7 @@ void core_add_series(lua_State *L);
 void core_add_store(lua_State *L);
 void core_add_trace(lua_State *L);
 void core_add_stream(lua_State *L);
+void core_add_buffer(lua_State *L);
 
 /* Registers the embedded modules with package.preload, luv and titan.core among them. */
 void core_preload(lua_State *L);

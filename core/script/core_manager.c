@@ -349,6 +349,8 @@ static int manager_spawn_lua(lua_State *L)
                                 .call_timeout_ms = (uint32_t)luaL_checkinteger(L, 5),
                                 .restart = core_check_policy(L, 6)};
     struct pool_worker *worker = check_worker(L, 7);
+    const struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct cargo cargo = {0};
     struct buf b = {0};
     struct process *p = NULL;
     struct failure why;
@@ -359,12 +361,14 @@ static int manager_spawn_lua(lua_State *L)
     } else if (!lua_isnoneornil(L, 7)) {
         spec.keeper = core_check_keeper(L, 7, luaL_checkstring(L, 8));
     }
-    code = core_encode_own(L, 3, &b, &why);
+    code = value_encode_one_with(L, 3, &limits, &b, &cargo, &why);
     if (code == TITAN_OK) {
         spec.spec = (struct span){buf_front(&b), buf_len(&b)};
+        spec.cargo = &cargo;
         code = manager_spawn(&sm->manager, &spec, &p, &why);
     }
     buf_free(&b);
+    cargo_free(&cargo);
     if (code < 0) {
         return script_raise(L, &why);
     }

@@ -287,7 +287,7 @@ static void assert_refused(lua_State *L, const char *text, const char *message)
     buf_free(&b);
 }
 
-#define CANNOT_TRAVEL " cannot travel: only nil, booleans, numbers, strings and tables of these can"
+#define CANNOT_TRAVEL " cannot travel: only nil, booleans, numbers, strings, buffers and tables of these can"
 
 static void what_cannot_travel_is_named_with_the_path_to_it(void **state)
 {

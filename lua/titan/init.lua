@@ -31,7 +31,7 @@ local titan = {
   workflow = class.not_built "workflow",
   actor = class.not_built "actor",
   supervisor = supervisors.declare,
-  buffer = class.not_built "buffer",
+  buffer = core.buffer,
 }
 
 -- Loaded when they are asked for: no worker needs them.
