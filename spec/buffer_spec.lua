@@ -8,7 +8,7 @@ local WORKER <const> = "workers.buffers"
 
 -- How many descriptors of a process lead to memory of that name.
 local function descriptors(pid, name)
-  local count, folder = 0, "/proc/" .. pid .. "/fd/"
+  local count, folder = 0, "/proc/" .. math.tointeger(pid) .. "/fd/"
   for entry in luv.fs_scandir_next, assert(luv.fs_scandir(folder)) do
     local target = luv.fs_readlink(folder .. entry)
     if target and target:find("memfd:" .. name, 1, true) then

@@ -262,6 +262,15 @@ static bool uses_arena(const struct cargo *c)
     return false;
 }
 
+/* Its blocks are the receiver's now, and the channel holds the memory. */
+static void forget_sent(struct cargo *c)
+{
+    for (uint32_t i = 0; i < c->len; i++) {
+        shm_unref(&c->pieces[i].memory);
+    }
+    forget(c);
+}
+
 bool cargo_send(struct cargo *c, size_t frame_at)
 {
     struct lane *l = c->lane;
@@ -273,7 +282,7 @@ bool cargo_send(struct cargo *c, size_t frame_at)
          attach_memory(c, frame_at);
     if (ok) {
         (void)insert(out, frame_at, &head); /* for which there is room */
-        forget(c);
+        forget_sent(c);
     } else {
         buf_truncate(out, frame_at);
         cargo_clear(c);

@@ -34,7 +34,7 @@ return titan.process {
       collectgarbage()
     end,
     pid = function()
-      return require("luv").os_getpid()
+      return math.tointeger(require("luv").os_getpid())
     end,
     pass = function(_, service, method, ...)
       return titan.service(service)[method](titan.service(service), ...)
