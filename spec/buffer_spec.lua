@@ -184,6 +184,7 @@ describe("a buffer that is sent", function()
       local same, long, made = worker:pass(service, "echo", b, text, { b:slice(2) })
       assert.is_true(same == b and made[1] == b:slice(2) and long == text)
     end
+    pm:stop_all(0) -- a pool keeps the run going
   end))
 
   it("waits with its call for a worker of a pool", managed(function(pm)
@@ -198,6 +199,7 @@ describe("a buffer that is sent", function()
       assert.is_true(n == i and b:read() == text and s == text)
       b:release()
     end
+    pm:stop_all(0)
   end))
 
   it("comes with the options of a worker, in each of its lives", managed({
@@ -207,7 +209,6 @@ describe("a buffer that is sent", function()
     local worker = pm:spawn(WORKER, { options = { kept = b } })
     worker:write(worker:kept(), 1, "FIRST")
     assert.equal("FIRST", b:read())
-    local restarted = titan.promise and nil
     local back = false
     pm:on("process:restart", function()
       back = true
@@ -216,7 +217,6 @@ describe("a buffer that is sent", function()
     while not back do
       titan.sleep(1)
     end
-    assert.is_nil(restarted)
     assert.is_true(worker:kept() == b)
   end))
 
@@ -247,7 +247,7 @@ describe("a buffer that is sent", function()
 
   it("fails that call alone when its receiver has no descriptors left", managed(function(pm)
     local worker = pm:spawn(WORKER)
-    local limits = luv.fs_readlink("/proc/self/exe") and worker:pid()
+    local limits = worker:pid()
     os.execute("prlimit --nofile=" .. 16 .. ":" .. 1024 .. " --pid " .. limits)
     local some = {}
     for i = 1, 30 do
