@@ -99,8 +99,8 @@ struct process {
     unsigned zygote_number; /* which zygote was asked */
     struct buf spec;
     struct cargo cargo; /* of the spec, until it has ended */
-    pid_t pid; /* 0 until forked */
-    int pidfd; /* -1 until forked and after the end; the watch owns it */
+    pid_t pid;          /* 0 until forked */
+    int pidfd;          /* -1 until forked and after the end; the watch owns it */
     struct watch *exit;
     struct peer data;
     struct peer control;
@@ -125,7 +125,7 @@ struct process {
 /* What process_spawn needs to know; everything is copied. */
 struct process_spec {
     const char *name;
-    struct span spec; /* a MessagePack value for the worker's guest */
+    struct span spec;    /* a MessagePack value for the worker's guest */
     struct cargo *cargo; /* what that refers to, which the process takes over; or NULL */
     uint32_t startup_timeout_ms;
     uint32_t call_timeout_ms; /* 0: calls have no deadline of their own */

@@ -167,8 +167,8 @@ static struct passed held(struct relay *r)
 {
     const uint8_t *at = buf_front(&r->held);
     size_t header_at = r->method_len + r->params_len;
-    struct passed passed = {{at, r->method_len}, {at + r->method_len, r->params_len}, {NULL, 0},
-                            &r->held_cargo};
+    struct passed passed = {
+        {at, r->method_len}, {at + r->method_len, r->params_len}, {NULL, 0}, &r->held_cargo};
 
     if (buf_len(&r->held) > header_at) {
         passed.header = (struct span){at + header_at, buf_len(&r->held) - header_at};

@@ -465,8 +465,8 @@ static int64_t take_one(struct peer *p, const uint8_t *bytes, size_t len, struct
     if (next.kind > MESSAGE_NOTIFICATION && next.kind != MESSAGE_ITEM) {
         return fail(why, TITAN_E_PROTOCOL_ERROR, "a cargo of a message that has none");
     }
-    if (take_with_cargo(p, m.payload, &next,
-                        p->limits.frame - ((size_t)next_size - FRAME_HEAD), why) < 0) {
+    if (take_with_cargo(p, m.payload, &next, p->limits.frame - ((size_t)next_size - FRAME_HEAD),
+                        why) < 0) {
         return TITAN_E_PROTOCOL_ERROR;
     }
     return size + next_size;

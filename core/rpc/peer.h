@@ -96,8 +96,8 @@ static inline struct buf *peer_out(struct peer *p)
 /*
  * Writing a request: begin, then append the params (one MessagePack array) to peer_out(), then, if
  * has_header, the header; then end. abort instead of end takes all of it back. What the params
- * refer to is loaded into p->loading meanwhile. The same goes for all that is begun and ended below.
- * method.at == NULL: by method_id. begin fails with TITAN_E_OVERLOADED when too much is
+ * refer to is loaded into p->loading meanwhile. The same goes for all that is begun and ended
+ * below. method.at == NULL: by method_id. begin fails with TITAN_E_OVERLOADED when too much is
  * outstanding.
  */
 struct draft {

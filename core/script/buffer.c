@@ -189,8 +189,8 @@ static struct range range_of(lua_State *L, const struct buffer *b, lua_Integer p
 static struct range check_range(lua_State *L, int index, const struct buffer *b)
 {
     lua_Integer pos = luaL_optinteger(L, index, 1);
-    lua_Integer rest = pos >= 1 && (lua_Unsigned)pos - 1 <= b->len ? (lua_Integer)b->len - pos + 1
-                                                                   : 0;
+    lua_Integer rest =
+        pos >= 1 && (lua_Unsigned)pos - 1 <= b->len ? (lua_Integer)b->len - pos + 1 : 0;
 
     return range_of(L, b, pos, luaL_optinteger(L, index + 1, rest));
 }
@@ -418,10 +418,17 @@ static void push_metatable(lua_State *L)
         {"__close", buffer_release}, {"__gc", buffer_release},        {NULL, NULL},
     };
     static const luaL_Reg methods[] = {
-        {"read", buffer_read},         {"write", buffer_write},   {"byte", buffer_byte},
-        {"set_byte", buffer_set_byte}, {"fill", buffer_fill},     {"slice", buffer_slice},
-        {"pack", buffer_pack},         {"unpack", buffer_unpack}, {"resize", buffer_resize},
-        {"release", buffer_release},   {NULL, NULL},
+        {"read", buffer_read},
+        {"write", buffer_write},
+        {"byte", buffer_byte},
+        {"set_byte", buffer_set_byte},
+        {"fill", buffer_fill},
+        {"slice", buffer_slice},
+        {"pack", buffer_pack},
+        {"unpack", buffer_unpack},
+        {"resize", buffer_resize},
+        {"release", buffer_release},
+        {NULL, NULL},
     };
 
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, &metatable_key) == LUA_TTABLE) {

@@ -1,7 +1,7 @@
 /*
  * titan.buffer: shared memory as a Lua value. Sent to another process it is the same memory there;
- * each userdata is a holder, and the memory is freed when the last one, in whatever process, has let
- * go. Mapped when its bytes are first looked at, so that passing one on costs no page faults.
+ * each userdata is a holder, and the memory is freed when the last one, in whatever process, has
+ * let go. Mapped when its bytes are first looked at, so that passing one on costs no page faults.
  *
  * Positions are Lua's: from 1.
  */

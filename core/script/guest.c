@@ -265,9 +265,8 @@ static int call_main(lua_State *L)
 
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->lua_main);
     lua_getfield(L, -1, name);
-    if (payload != NULL &&
-        value_decode_one_with(L, *payload, g->worker.control.limits.nesting,
-                              g->worker.control.arrived, &why) < 0) {
+    if (payload != NULL && value_decode_one_with(L, *payload, g->worker.control.limits.nesting,
+                                                 g->worker.control.arrived, &why) < 0) {
         return luaL_error(L, "%s", why.message);
     }
     lua_call(L, payload ? 1 : 0, 0);

@@ -22,9 +22,9 @@
 
 struct stream {
     struct call call;
-    struct pool_call pooled; /* its place in a pool, if it goes through one */
-    struct list waiter;      /* of the one task that waits for an item */
-    struct span direct;      /* the item it is resumed with, */
+    struct pool_call pooled;    /* its place in a pool, if it goes through one */
+    struct list waiter;         /* of the one task that waits for an item */
+    struct span direct;         /* the item it is resumed with, */
     struct cargo *direct_cargo; /* or NULL */
     struct buf kept;   /* items that nobody has taken yet: a struct kept, its cargo, the values */
     uint32_t consumed; /* bytes of items that were taken and not given back as credit */

@@ -20,7 +20,7 @@ struct encoder {
     size_t size_max;
     size_t from; /* where it begins in the buffer */
     struct failure *why;
-    struct cargo *cargo; /* NULL: everything is in the bytes */
+    struct cargo *cargo;                /* NULL: everything is in the bytes */
     struct buf *entries;                /* NULL: maps as they come; else sorted, with its help */
     char path[160];                     /* to the value that cannot travel, built from its end */
     bool path_full;                     /* its beginning is missing */

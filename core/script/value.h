@@ -35,9 +35,9 @@ int value_write_list(lua_State *L, int first, int count, const char *what, struc
                      struct failure *why);
 
 /*
- * As value_encode_list, in the one form that all lists with the same content have: the entries of a map are in
- * the order of their keys' bytes, and there is one NaN. 1 and 1.0, 0.0 and -0.0 stay apart. It
- * decodes like any other.
+ * As value_encode_list, in the one form that all lists with the same content have: the entries of a
+ * map are in the order of their keys' bytes, and there is one NaN. 1 and 1.0, 0.0 and -0.0 stay
+ * apart. It decodes like any other.
  */
 int value_encode_canonical(lua_State *L, int first, int count, const char *what,
                            const struct wire_limits *limits, struct buf *b, struct failure *why);

@@ -24,8 +24,8 @@ struct channel_events {
     /* Bytes came in: returns how many of them were whole frames and are done with. The rest is kept
      * and comes again with more behind it. */
     size_t (*bytes)(void *ctx, const uint8_t *bytes, size_t len);
-    /* Nothing will come any more: 0 for the end of the stream, else an errno, EPROTO for memory that
-     * belongs to no message. Once. */
+    /* Nothing will come any more: 0 for the end of the stream, else an errno, EPROTO for memory
+     * that belongs to no message. Once. */
     void (*lost)(void *ctx, int error);
 };
 

@@ -68,8 +68,8 @@ static void send_waiting(struct unix_channel *u)
             buf_consume(out, (size_t)sent);
             u->sent += (uint64_t)sent;
         } else if (errno != EINTR) {
-            u->crowded = errno == ETOOMANYREFS &&
-                         timer_arm(u->base.reactor, &u->retry, CROWDED_MS, false);
+            u->crowded =
+                errno == ETOOMANYREFS && timer_arm(u->base.reactor, &u->retry, CROWDED_MS, false);
             u->blocked = u->crowded || errno == EAGAIN || errno == ENOBUFS;
             u->broken = !u->blocked;
         }
