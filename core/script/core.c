@@ -87,26 +87,53 @@ static int core_decode_list(lua_State *L)
     return count < 0 ? script_raise(L, &why) : count;
 }
 
+static int release_cargo(lua_State *L)
+{
+    cargo_free(lua_touserdata(L, 1));
+    return 0;
+}
+
+/* Pushes an empty one, which lets its pieces go when it is closed or collected. */
+static struct cargo *push_cargo(lua_State *L)
+{
+    struct cargo *cargo = lua_newuserdatauv(L, sizeof *cargo, 0);
+
+    memset(cargo, 0, sizeof *cargo);
+    if (luaL_newmetatable(L, "titan.core.cargo")) {
+        lua_pushcfunction(L, release_cargo);
+        lua_setfield(L, -2, "__gc");
+        lua_pushcfunction(L, release_cargo);
+        lua_setfield(L, -2, "__close");
+    }
+    lua_setmetatable(L, -2);
+    return cargo;
+}
+
 /* passed(what, frame_len, nesting, ...) -> the values as they would arrive at another process under
- * these limits; raises what a call would. `what` is what a value is called there. */
+ * these limits, buffers by reference; raises what a call would. `what` is what a value is called
+ * there. */
 static int core_passed(lua_State *L)
 {
     struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct cargo *cargo = push_cargo(L);
     struct buf b = {0};
     struct failure why;
     struct span bytes = {NULL, 0};
     int code, count;
 
-    limits.frame = (uint32_t)luaL_checkinteger(L, 2);
-    limits.nesting = (unsigned)luaL_checkinteger(L, 3);
-    code = value_encode_list(L, 4, lua_gettop(L) - 3, luaL_checkstring(L, 1), &limits, &b, &why);
+    lua_insert(L, 1);
+    lua_toclose(L, 1);
+    limits.frame = (uint32_t)luaL_checkinteger(L, 3);
+    limits.nesting = (unsigned)luaL_checkinteger(L, 4);
+    code = value_encode_with(L, 5, lua_gettop(L) - 4, luaL_checkstring(L, 2), &limits, &b, cargo,
+                             &why);
     if (code == TITAN_OK && buf_len(&b) > limits.frame) {
         code = fail(&why, TITAN_E_LIMIT_EXCEEDED,
                     "the message is larger than a frame may be (limits.frame = %u bytes)",
                     limits.frame);
     }
     if (code == TITAN_OK) {
-        lua_settop(L, 0);
+        lua_settop(L, 1);
         bytes.len = buf_len(&b);
         bytes.at = (const uint8_t *)lua_pushlstring(L, (const char *)buf_front(&b), bytes.len);
     }
@@ -114,7 +141,7 @@ static int core_passed(lua_State *L)
     if (code < 0) {
         return script_raise(L, &why);
     }
-    count = value_decode_list(L, bytes, limits.nesting, &why);
+    count = value_decode_with(L, bytes, limits.nesting, cargo, &why);
     return count < 0 ? script_raise(L, &why) : count;
 }
 
@@ -183,6 +210,7 @@ static void ask_all(struct core_names *names)
     core_add_series(names);
     core_add_store(names);
     core_add_trace(names);
+    core_add_buffer(names);
     core_add_later(names);
 }
 

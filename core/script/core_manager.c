@@ -371,6 +371,8 @@ static int manager_spawn_lua(lua_State *L)
                                 .restart = core_check_policy(L, 6),
                                 .body = check_isolation(L, 7)};
     struct pool_worker *worker = check_worker(L, 8);
+    const struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct cargo cargo = {0};
     struct buf b = {0};
     struct process *p = NULL;
     struct failure why;
@@ -381,12 +383,14 @@ static int manager_spawn_lua(lua_State *L)
     } else if (!lua_isnoneornil(L, 8)) {
         spec.keeper = core_check_keeper(L, 8, luaL_checkstring(L, 9));
     }
-    code = core_encode_own(L, 3, &b, &why);
+    code = value_encode_one_with(L, 3, &limits, &b, &cargo, &why);
     if (code == TITAN_OK) {
         spec.spec = (struct span){buf_front(&b), buf_len(&b)};
+        spec.cargo = &cargo;
         code = manager_spawn(&sm->manager, &spec, &p, &why);
     }
     buf_free(&b);
+    cargo_free(&cargo);
     if (code < 0) {
         return script_raise(L, &why);
     }

@@ -96,7 +96,7 @@ static int run_request(lua_State *L)
         take_context(L, t, m);
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->self);
-    count = value_decode_list(L, m->payload, g->worker.data.limits.nesting, &why);
+    count = value_read_list(L, m->payload, &g->worker.data, &why);
     if (count < 0) {
         peer_blame(&g->worker.data, why.message);
         return script_raise(L, &why);
@@ -265,7 +265,8 @@ static int call_main(lua_State *L)
 
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->lua_main);
     lua_getfield(L, -1, name);
-    if (payload != NULL && value_decode(L, *payload, g->worker.control.limits.nesting, &why) < 0) {
+    if (payload != NULL && value_decode_one_with(L, *payload, g->worker.control.limits.nesting,
+                                                 g->worker.control.arrived, &why) < 0) {
         return luaL_error(L, "%s", why.message);
     }
     lua_call(L, payload ? 1 : 0, 0);

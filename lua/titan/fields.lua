@@ -18,7 +18,7 @@ return {
   is_error = "titan.errors:is",
   workflow = "titan.not_built:workflow",
   actor = "titan.not_built:actor",
-  buffer = "titan.not_built:buffer",
+  buffer = "titan.core:buffer",
   supervisor = "titan.config.supervisor:declare",
   for_root = "titan.root:for_root",
   for_root_async = "titan.root:for_root_async",
