@@ -16,7 +16,8 @@ local NO_GROUPS <const> = "TITAN_TEST_CGROUP_ROOT"
 -- Where a process is, by controller; and the directory of that group.
 local function group_of(pid, controller)
   local path
-  for names, found in (proc.read("/proc/" .. pid .. "/cgroup") or ""):gmatch ":([^:\n]*):([^\n]*)" do
+  local text = proc.read("/proc/" .. pid .. "/cgroup") or ""
+  for names, found in text:gmatch ":([^:\n]*):([^\n]*)" do
     path = ("," .. names .. ","):find("," .. controller .. ",", 1, true) and found or path
   end
   for line in io.lines "/proc/self/mountinfo" do
@@ -137,18 +138,18 @@ end)
 describe("a control group", function()
   it("bounds memory that is not Lua's, and what it died of is said", grouped({}, function(pm)
     local next_crash = proc.listen(pm, "process:crash")
-    local worker = bounded(pm, { max_memory = "64MB" })
+    local worker = bounded(pm, { max_memory = "32MB" })
     assert.matches("^cgroup[12]$", info_of(pm, worker).limits.memory.by[2])
-    local err = expect.error("worker_lost", worker.read_much, worker, 200)
-    expect.part({ "over its memory limit of 64 MB (cgroup", "resources.max_memory" }, err.message)
+    local err = expect.error("worker_lost", worker.read_much, worker, 60)
+    expect.part({ "over its memory limit of 32 MB (cgroup", "resources.max_memory" }, err.message)
     local report = next_crash()
-    expect.part("over its memory limit of 64 MB (cgroup", report.error.message)
+    expect.part("over its memory limit of 32 MB (cgroup", report.error.message)
     assert.equal("SIGKILL", report.exit_signal)
   end))
 
   it("bounds what the worker starts, too", grouped({}, function(pm)
-    local worker = bounded(pm, { max_memory = "64MB" })
-    local ok, code = pcall(worker.feed_child, worker, 200)
+    local worker = bounded(pm, { max_memory = "32MB" })
+    local ok, code = pcall(worker.feed_child, worker, 60)
     assert.is_true(not ok or code ~= 0) -- of the group, the kernel kills the largest, or all
   end))
 
@@ -175,7 +176,7 @@ describe("a control group", function()
       end
       return inside
     end
-    local both <const> = { max_memory = "64MB", max_cpu = 0.5 }
+    local both <const> = { max_memory = "32MB", max_cpu = 0.5 }
     local first, second = bounded(pm, both), bounded(pm, both)
     local there = count()
     assert.is_true(there >= 2)
@@ -196,13 +197,13 @@ describe("a control group", function()
 
   it("is there in each life", grouped({ restart_policy = { enabled = true, delay = 0 } },
     function(pm)
-      local worker = bounded(pm, { max_memory = "64MB" })
+      local worker = bounded(pm, { max_memory = "32MB" })
       local next_restart = proc.listen(pm, "process:restart")
       expect.error("worker_lost", worker.die, worker)
       local info = next_restart()
       assert.matches("^cgroup[12]$", info.limits.memory.by[2])
-      local err = expect.error("worker_lost", worker.read_much, worker, 200)
-      expect.part("over its memory limit of 64 MB (cgroup", err.message)
+      local err = expect.error("worker_lost", worker.read_much, worker, 60)
+      expect.part("over its memory limit of 32 MB (cgroup", err.message)
     end))
 
   it("that a class wants is joined before init", grouped({}, function(pm)
@@ -238,7 +239,7 @@ it("a manager that is killed leaves no group", function()
     local program = proc.script [[
       local titan = require "titan"
       local pm = titan.manager { logs = { format = "none" } }
-      local worker = pm:spawn("workers.bounded", { resources = { max_memory = "64MB" } })
+      local worker = pm:spawn("workers.bounded", { resources = { max_memory = "32MB" } })
       print("pids " .. pm:get_process_info(worker:__id()).pid .. " ready")
       io.stdout:flush()
       titan.sleep "1h"
@@ -263,11 +264,11 @@ describe("without control groups", function()
     pm:on("log", function(line)
       lines[#lines + 1] = line.line
     end)
-    local worker = bounded(pm, { max_memory = "300MB" })
-    bounded(pm, { max_memory = "300MB" })
+    local worker = bounded(pm, { max_memory = "32MB" })
+    bounded(pm, { max_memory = "32MB" })
     assert.same({ "allocator", "rlimit_as", "watch" }, info_of(pm, worker).limits.memory.by)
-    local err = expect.error("worker_lost", worker.read_much, worker, 500)
-    expect.part("over its memory limit of 300 MB (watch)", err.message)
+    local err = expect.error("worker_lost", worker.read_much, worker, 60)
+    expect.part("over its memory limit of 32 MB (watch)", err.message)
     assert.equal(1, #lines)
     expect.part({ "no control groups (", "max_memory by RLIMIT_AS and a watch" }, lines[1])
   end))
@@ -311,8 +312,10 @@ describe("without control groups", function()
     advanced = { liveness_sweep_interval = 20 },
   }, function(pm)
     local worker = bounded(pm)
-    local err = expect.error("worker_lost", worker.read_much, worker, 700)
-    expect.part("over its memory limit of 512 MB (watch)", err.message)
+    local process = core.manager_find(pm.handle, worker:__id())
+    core.process_limit(process, 32 * MB, 0, false, false) -- as if the default were so little
+    local err = expect.error("worker_lost", worker.read_much, worker, 60)
+    expect.part("over its memory limit of 32 MB (watch)", err.message)
   end))
 end)
 
@@ -354,7 +357,8 @@ describe("rlimits", function()
 
   it("of a class hold as well, and a spawn wins over them", managed(function(pm)
     assert.same({ 99, 99 }, { pm:spawn(CLASS):nofile() })
-    local worker = pm:spawn(CLASS, { resources = { rlimits = { nofile = 88 }, max_memory = "40MB" } })
+    local resources = { rlimits = { nofile = 88 }, max_memory = "40MB" }
+    local worker = pm:spawn(CLASS, { resources = resources })
     assert.same({ 88, 88 }, { worker:nofile() })
     local limits = info_of(pm, worker).limits
     assert.same({ nofile = 88, core = 0 }, limits.rlimits)
@@ -374,7 +378,7 @@ describe("bad resources are refused:", function()
       'options.resources.rlimits.nfile: unknown key; did you mean "nofile"?' },
     { { resources = { rlimits = { cpu = 10 } } }, "options.resources.rlimits.cpu: " },
     { { resources = { rlimits = { stack = 1 } } }, "options.resources.rlimits.stack: " },
-    { { memory = "64MB", resources = { max_memory = "64MB" } }, "options.memory: " },
+    { { memory = "32MB", resources = { max_memory = "32MB" } }, "options.memory: " },
   }
   for i, case in ipairs(cases) do
     it(case[2] .. " " .. i, managed(function(pm)

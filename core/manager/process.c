@@ -28,6 +28,9 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
         free(p);
         return NULL;
     }
+    if (spec->cargo != NULL) {
+        (void)cargo_keep(spec->cargo, &p->cargo); /* which has no bytes to be copied */
+    }
     p->manager = m;
     p->body = spec->body ? spec->body : &body_process;
     list_init(&p->link);
@@ -58,6 +61,7 @@ void process_free(struct process *p)
     p->body->forget(p);
     restart_history_free(&p->restarts);
     buf_free(&p->spec);
+    cargo_free(&p->cargo);
     map_free(&p->relay_ids);
     free(p);
 }

@@ -101,6 +101,7 @@ struct process {
     uint64_t tag;           /* of the fork asked for; another one after each try */
     unsigned zygote_number; /* which zygote was asked */
     struct buf spec;
+    struct cargo cargo; /* of the spec, until it has ended */
     const struct body *body;
     pid_t pid; /* 0 until forked */
     int pidfd; /* -1 until forked and after the end; the watch owns it */
@@ -138,6 +139,7 @@ struct process_spec {
     const char *name;
     const struct body *body; /* NULL: body_process */
     struct span spec;        /* a MessagePack value for the worker's guest */
+    struct cargo *cargo; /* what that refers to, which the process takes over; or NULL */
     uint32_t startup_timeout_ms;
     uint32_t call_timeout_ms; /* 0: calls have no deadline of their own */
     struct restart_policy restart;

@@ -134,6 +134,7 @@ static int64_t restart_by_policy(struct process *p)
 static void end(struct process *p)
 {
     p->state = PROCESS_ENDED;
+    cargo_free(&p->cargo);
     manager_process_ended(p->manager, p);
     if (p->keeper != NULL) {
         p->keeper->ended(p->keeper, p);

@@ -61,8 +61,8 @@ static int send_start(struct process *p, int ours[WORKER_FDS])
     p->state = PROCESS_FORKING;
     p->tag = ++p->manager->next_tag;
     p->zygote_number = p->manager->zygote.deaths;
-    return peer_notify(&p->control, "start",
-                       (struct span){buf_front(&p->spec), buf_len(&p->spec)}) < 0
+    return peer_notify_with(&p->control, "start",
+                            (struct span){buf_front(&p->spec), buf_len(&p->spec)}, &p->cargo) < 0
                ? -ENOMEM
                : 0;
 }

@@ -87,8 +87,8 @@ static void begin(struct process *p)
     p->status = ends.status;
     code = open_links(p, &ends);
     if (code == TITAN_OK) {
-        code = peer_notify(&p->control, "start",
-                           (struct span){buf_front(&p->spec), buf_len(&p->spec)});
+        code = peer_notify_with(&p->control, "start",
+                                (struct span){buf_front(&p->spec), buf_len(&p->spec)}, &p->cargo);
     }
     process_dispatch(p, EVENT_FORKED);
     if (code < 0) {

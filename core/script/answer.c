@@ -51,8 +51,7 @@ static bool answer_with_results(struct peer *peer, uint32_t id, lua_State *L, in
     if (code < 0) {
         return true; /* the connection has ended: nobody waits */
     }
-    code = value_encode_list(L, first, lua_gettop(L) - first + 1, "result", &peer->limits,
-                             peer_out(peer), &why);
+    code = value_write_list(L, first, lua_gettop(L) - first + 1, "result", peer, &why);
     if (code < 0) {
         answer_abort(peer, &d);
     } else if (answer_end(peer, &d, false) < 0) {

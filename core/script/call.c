@@ -74,7 +74,7 @@ int call_results(lua_State *L, const struct reply *reply)
         return call_raise(L, reply->failure);
     }
     lua_settop(L, 0);
-    count = value_decode_list(L, reply->results, reply->peer->limits.nesting, &why);
+    count = value_read_list(L, reply->results, reply->peer, &why);
     if (count < 0) {
         peer_blame(reply->peer, why.message);
         return call_raise(L, &why);
@@ -237,8 +237,7 @@ static int write_request(lua_State *L, struct task *t, struct peer *peer, struct
     if (code < 0) {
         return code;
     }
-    code =
-        value_encode_list(L, 2, lua_gettop(L) - 1, "argument", &peer->limits, peer_out(peer), why);
+    code = value_write_list(L, 2, lua_gettop(L) - 1, "argument", peer, why);
     if (code == TITAN_OK && has_header &&
         !write_header(L, t, peer_out(peer), service, deadline_ms)) {
         code = fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");

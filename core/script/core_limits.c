@@ -270,7 +270,7 @@ static int manager_log(lua_State *L)
     return 0;
 }
 
-void core_add_limits(lua_State *L)
+void core_add_limits(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"limit_memory", limit_memory},
@@ -286,5 +286,5 @@ void core_add_limits(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

@@ -100,7 +100,7 @@ static int core_environment_keep(lua_State *L)
     return environment_keep(names, count, &why) < 0 ? script_raise(L, &why) : 0;
 }
 
-void core_add_sandbox(lua_State *L)
+void core_add_sandbox(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"sandbox_apply", core_sandbox_apply},
@@ -108,5 +108,5 @@ void core_add_sandbox(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

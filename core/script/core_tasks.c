@@ -234,7 +234,7 @@ static int core_run_handles(lua_State *L)
     return 1;
 }
 
-void core_add_tasks(lua_State *L)
+void core_add_tasks(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"go", core_go},
@@ -248,5 +248,5 @@ void core_add_tasks(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

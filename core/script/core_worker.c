@@ -188,7 +188,7 @@ static int core_setenv(lua_State *L)
                                               : setenv(name, luaL_checkstring(L, 2), 1));
 }
 
-void core_add_worker(lua_State *L)
+void core_add_worker(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"worker_serve", worker_serve},
@@ -205,5 +205,5 @@ void core_add_worker(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

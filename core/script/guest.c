@@ -96,7 +96,7 @@ static int run_request(lua_State *L)
         take_context(L, t, m);
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->self);
-    count = value_decode_list(L, m->payload, g->worker.data.limits.nesting, &why);
+    count = value_read_list(L, m->payload, &g->worker.data, &why);
     if (count < 0) {
         peer_blame(&g->worker.data, why.message);
         return script_raise(L, &why);
@@ -265,7 +265,8 @@ static int call_main(lua_State *L)
 
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->lua_main);
     lua_getfield(L, -1, name);
-    if (payload != NULL && value_decode(L, *payload, g->worker.control.limits.nesting, &why) < 0) {
+    if (payload != NULL && value_decode_one_with(L, *payload, g->worker.control.limits.nesting,
+                                                 g->worker.control.arrived, &why) < 0) {
         return luaL_error(L, "%s", why.message);
     }
     lua_call(L, payload ? 1 : 0, 0);
@@ -342,10 +343,10 @@ void guest_end(struct guest *g)
     worker_close(&g->worker);
 }
 
-int guest_warm_up(struct guest *g, struct span boot, struct failure *why)
+int guest_prepare(struct guest *g, const char *how, struct span boot, struct failure *why)
 {
     g->worker.control.limits = WIRE_LIMITS_DEFAULT;
-    if (protected_main(g, "warm_up", &boot) != LUA_OK) {
+    if (protected_main(g, how, &boot) != LUA_OK) {
         fail(why, TITAN_E_SPAWN_FAILED, "%s", luaL_tolstring(g->L, -1, NULL));
         lua_pop(g->L, 2);
         return why->code;
@@ -363,12 +364,9 @@ static int open_state(lua_State *L)
     g->runtime = g->mail ? runtime_bare(L, g->mail) : runtime_of(L);
     lua_pushlightuserdata(L, g);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
-    lua_getglobal(L, "require");
-    lua_pushvalue(L, -1);
-    lua_pushstring(L, "titan"); /* the module of every worker asks for it */
-    lua_call(L, 1, 0);
-    lua_pushstring(L, "titan.worker");
-    lua_call(L, 1, 1);
+    core_require(L, "titan"); /* the module of every worker asks for it */
+    lua_pop(L, 1);
+    core_require(L, "titan.worker");
     g->lua_main = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }

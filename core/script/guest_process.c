@@ -77,7 +77,7 @@ static int warm_up(void *ctx, int boot_fd, struct failure *why)
         return fail(why, TITAN_E_SPAWN_FAILED, "the boot data cannot be read");
     }
     boot.at = bytes;
-    code = guest_warm_up(g, boot, why);
+    code = guest_prepare(g, "warm_up", boot, why);
     free(bytes);
     if (code < 0) {
         return code;

@@ -48,12 +48,12 @@ static bool open_worker(struct guest *g, struct thread *t)
     return true;
 }
 
-static void warm_up(struct guest *g, struct thread *t)
+static void prepare(struct guest *g, struct thread *t)
 {
     struct span boot = {buf_front(&t->boot), buf_len(&t->boot)};
     struct failure why;
 
-    if (guest_warm_up(g, boot, &why) < 0) {
+    if (guest_prepare(g, "prepare", boot, &why) < 0) {
         fail_start(g, &why);
     }
 }
@@ -78,7 +78,7 @@ static struct guest *begin(struct thread *t)
     }
     t->state = g;
     interrupt_enter(g->runtime);
-    warm_up(g, t);
+    prepare(g, t);
     return g;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "script/core.h"
 #include "script/state.h"
 #include "script/task.h"
 
@@ -19,9 +20,7 @@ static const char registry_key; /* its address is the key */
 void script_push_error(lua_State *L, int code, const char *message, const char *process,
                        const char *method)
 {
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, "titan.errors");
-    lua_remove(L, -2);
+    core_require(L, "titan.errors");
     lua_getfield(L, -1, "new");
     lua_remove(L, -2);
     lua_pushstring(L, titan_error_name(code));

@@ -28,6 +28,7 @@ __attribute__((format(printf, 2, 3))) static bool path_of(char *path, const char
     int len;
 
     va_start(args, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it does not see va_start
     len = vsnprintf(path, PATH_MAX, format, args);
     va_end(args);
     return len > 0 && len < PATH_MAX;
@@ -63,6 +64,7 @@ __attribute__((format(printf, 3, 4))) static int write_format(const char *dir, c
     va_list args;
 
     va_start(args, format);
+    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it does not see va_start
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     return write_text(dir, file, text);

@@ -307,7 +307,7 @@ static void those_of_dead_managers_are_swept(void **state)
 {
     const struct tree *t = *state;
     struct cgroups c;
-    char dead[64], leaf[64], living[64];
+    char dead[64], inside[80], leaf[64], living[64];
     pid_t pid = dead_pid();
 
     put_v1(t);
@@ -319,10 +319,9 @@ static void those_of_dead_managers_are_swept(void **state)
     put_dir(t, living);
     put_dir(t, "/cg/memory/job/titan-x");
     put_dir(t, "/cg/memory/job/other");
-    strcat(dead, "/w9");
-    put_dir(t, dead);
+    snprintf(inside, sizeof inside, "%s/w9", dead);
+    put_dir(t, inside);
     cgroups_open(&c, t->root, getpid());
-    *strrchr(dead, '/') = '\0';
     assert_false(is_there(t, dead));
     assert_false(is_there(t, leaf));
     assert_true(is_there(t, living));

@@ -71,7 +71,7 @@ return titan.process {
         end
         files[i] = file
       end
-      return count
+      return #files
     end,
     write = function(_, path, bytes)
       local file <close> = assert(io.open(path, "w"))

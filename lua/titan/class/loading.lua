@@ -1,8 +1,6 @@
 --- Loads the file of a class.
 
 local class = require "titan.class"
-local errors = require "titan.errors"
-local text = require "titan.text"
 
 local loading = {}
 
@@ -30,8 +28,9 @@ end
 ---@return titan.Class
 function loading.check(loaded, file)
   if not class.is(loaded) then
-    errors.raise("spawn_failed", string.format("%s returned %s; a worker's module returns what "
-      .. "titan.process { ... } returns", file, text.given(loaded)))
+    require("titan.errors").raise("spawn_failed", string.format("%s returned %s; a worker's "
+      .. "module returns what titan.process { ... } returns", file,
+      require("titan.text").given(loaded)))
   end
   return loaded
 end

@@ -31,9 +31,9 @@ local max_memory <const> = {
 ---@type titan.Schema
 local max_cpu <const> = {
   kind = "one_of", of = { { kind = "number", min = 0.01, max = 1024 }, none }, default = CPU,
-  doc = "in processors. Said by a class, a spawn, or the config other than by default: by a control "
-    .. "group, else by a watch that stops the process for a while (SIGSTOP). The default alone: by "
-    .. "that watch, once a liveness sweep has found the process over it. False for none",
+  doc = "in processors. Said by a class, a spawn, or the config other than by default: by a "
+    .. "control group, else by a watch that stops the process for a while (SIGSTOP). The default "
+    .. "alone: by that watch, once a liveness sweep has found the process over it. False for none",
 }
 
 ---@param doc string

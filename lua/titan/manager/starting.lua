@@ -186,8 +186,9 @@ function Manager:_launch(target, options, keeper)
     security = security.layers(isolation, self.config.security,
       target.class and target.class.security, options.security),
   }
-  local service = { manager = self, target = target, limits = held, options = options, name = name, pool = pool,
-    named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
+  local service = { manager = self, target = target, options = options, name = name, pool = pool,
+    limits = held, named = options.name ~= nil,
+    dependencies = { table.unpack(options.dependencies) } }
   service.security = spec.security
   service.started, service.finish_start = tasks.promise()
   service.ended, service.finish = tasks.promise()

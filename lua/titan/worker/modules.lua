@@ -16,6 +16,7 @@
 -- The libraries are copies, so that nothing that the class puts into them is called by Titan. What
 -- this cannot stop is a C module that was allowed, which can do all that the process can.
 
+local core = require "titan.core"
 local errors = require "titan.errors"
 
 local modules = {}
@@ -27,6 +28,7 @@ local getinfo, getmetatable, load, loadfile, loadlib, next, rawget, searchpath, 
   debug.getinfo, getmetatable, load, loadfile, package.loadlib, next, rawget, package.searchpath,
   select, type
 local error = error
+local embedded_loader = core.embedded_loader
 
 ---@param t table
 ---@return table
@@ -113,7 +115,7 @@ end
 ---@return function loader
 ---@return string extra what it gets besides the name
 local function find_loader(loading, name)
-  local opener = loading.preload[name]
+  local opener = loading.preload[name] or embedded_loader(name)
   if opener then
     return opener, ":preload:"
   end

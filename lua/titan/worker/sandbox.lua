@@ -52,7 +52,7 @@ end
 
 -- Luv is loaded when it is first asked for, which a class does.
 local function guard_luv()
-  local open = package.preload.luv
+  local open = package.preload.luv or core.embedded_loader "luv"
   if package.loaded.luv then
     patch_luv(package.loaded.luv)
   elseif open then
