@@ -57,6 +57,7 @@ struct manager {
     uint32_t sweep_interval_ms;
     unsigned sweeps;
     bool closing;
+    uint64_t closing_ns; /* since when */
 };
 
 struct manager_options {

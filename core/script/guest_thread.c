@@ -28,12 +28,16 @@ static int serve(struct guest *g, struct thread *t)
 {
     struct failure why;
     struct span boot = {buf_front(&t->boot), buf_len(&t->boot)};
+    int code;
 
     t->worker = &g->worker;
     if (guest_warm_up(g, boot, &why) < 0) {
         fail_start(g, &why);
     }
-    return worker_run(&g->worker);
+    code = worker_run(&g->worker);
+    thread_output_flush(g);
+    worker_finish(&g->worker);
+    return code;
 }
 
 static int run(void *ctx, struct thread *t)
@@ -62,6 +66,7 @@ static int run(void *ctx, struct thread *t)
     t->worker = NULL;
     guest_end(&g);
     guest_close(&g);
+    thread_output_close(&g);
     return code;
 }
 

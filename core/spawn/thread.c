@@ -68,6 +68,7 @@ static void block_signals(void)
 static void *run(void *arg)
 {
     struct thread *t = arg;
+    struct mailbox *to = mailbox_hold(t->to); /* `t` may be gone as soon as the end is posted */
 
     block_signals();
     pthread_setname_np(pthread_self(), "titan-worker");
@@ -75,9 +76,10 @@ static void *run(void *arg)
     t->exit_code = t->guest->run(t->guest->ctx, t);
     /* Nobody reads what the manager still had to say. */
     mailbox_close(t->mail);
-    if (!mailbox_post(t->to, &t->over)) {
+    if (!mailbox_post(to, &t->over)) {
         thread_release(&t);
     }
+    mailbox_release(to);
     return NULL;
 }
 
@@ -102,8 +104,6 @@ static int make_links(struct thread *t)
     }
     t->links.control = inproc_new(t->to, t->mail);
     if (t->links.control == NULL) {
-        inproc_abandon(t->links.data, 0);
-        inproc_abandon(t->links.data, 1);
         return -ENOMEM;
     }
     return status_make(&t->links.status);
@@ -123,13 +123,20 @@ static int begin(struct thread *t)
     return -error;
 }
 
+static void abandon(struct inproc_link *l)
+{
+    if (l != NULL) {
+        inproc_abandon(l, 0);
+        inproc_abandon(l, 1);
+    }
+}
+
 static struct thread *refuse(struct thread *t, int error, struct failure *why)
 {
-    if (t != NULL && t->links.control != NULL) {
-        for (int end = 0; end < 2; end++) {
-            inproc_abandon(t->links.data, end);
-            inproc_abandon(t->links.control, end);
-        }
+    if (t != NULL && t->mail != NULL) {
+        abandon(t->links.data);
+        abandon(t->links.control);
+        mailbox_close(t->mail); /* no thread takes what is posted there */
     }
     thread_release(&t);
     fail(why, error == -EMFILE || error == -EAGAIN ? TITAN_E_LIMIT_EXCEEDED : TITAN_E_SPAWN_FAILED,
