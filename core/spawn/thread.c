@@ -85,11 +85,21 @@ static void *run(void *arg)
 
 /* ---- at the manager ---- */
 
+/* The manager waits for its end no more. */
+static void unhold(struct thread *t)
+{
+    if (t->reactor != NULL) {
+        reactor_unhold(t->reactor);
+        t->reactor = NULL;
+    }
+}
+
 static void deliver_over(struct post *p)
 {
     struct thread *t = list_entry(p, struct thread, over);
 
-    if (t->ended != NULL) {
+    if (t->reactor != NULL) {
+        unhold(t);
         t->ended(t);
     }
     thread_release(&t);
@@ -183,6 +193,8 @@ struct thread *thread_start(struct reactor *r, const struct thread_guest *guest,
         atomic_store(&t->holders, 1);
         return refuse(t, error, why);
     }
+    t->reactor = r;
+    reactor_hold(r);
     return t;
 }
 
@@ -210,12 +222,12 @@ bool thread_await(struct thread *t, uint32_t timeout_ms)
     uint64_t until_ns = clock_ns(CLOCK_REALTIME) + timeout_ms * (uint64_t)1000000;
     struct timespec until = {(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
 
-    t->ended = NULL;
+    unhold(t);
     return pthread_timedjoin_np(t->id, NULL, &until) == 0;
 }
 
 void thread_give_up(struct thread *t)
 {
-    t->ended = NULL;
+    unhold(t);
     pthread_detach(t->id);
 }

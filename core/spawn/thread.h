@@ -40,7 +40,8 @@ struct thread {
     struct buf boot; /* for the guest */
     const struct thread_guest *guest;
     struct worker *worker; /* the thread's own, while it serves */
-    /* For the manager: what it is told, on its thread. */
+    /* For the manager: what it is told, on its thread, and whose loop goes on until then. */
+    struct reactor *reactor; /* NULL: it waits no more */
     void (*ended)(struct thread *t);
     void *owner;
 };

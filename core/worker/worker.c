@@ -79,7 +79,9 @@ static void on_request(void *ctx, const struct message *m)
 {
     struct worker *w = ctx;
 
-    w->guest->request(w->ctx, m);
+    if (w->state != WORKER_ENDED) { /* else it came together with what has ended it */
+        w->guest->request(w->ctx, m);
+    }
 }
 
 static void on_cancel(void *ctx, uint32_t id)
@@ -112,6 +114,9 @@ static void on_control_notification(void *ctx, const struct message *m)
 {
     struct worker *w = ctx;
 
+    if (w->state == WORKER_ENDED) {
+        return;
+    }
     if (span_is(m->method, "start") && w->state == WORKER_STARTING) {
         w->guest->start(w->ctx, m->payload);
     } else if (span_is(m->method, "proceed") && w->state == WORKER_STARTING) {
