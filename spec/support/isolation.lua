@@ -1,0 +1,121 @@
+--- The specs over another isolation. With TITAN_TEST_ISOLATION=worker, and this file as busted's
+--- helper, every manager that a spec makes starts its workers on threads, unless the spec itself
+--- says what isolation it wants. `scripts/test` does that with all of `files`; with names,
+--- `scripts/test asan worker:spec/call_spec.lua` does.
+--
+-- What cannot be the same there is in `exceptions`, each with its reason. Programs that a spec
+-- starts have managers of their own, of which this file knows nothing.
+
+local isolation = {}
+
+--- What is built besides processes.
+isolation.kinds = { "worker" }
+
+--- The specs whose outcome could depend on what a worker lives in.
+isolation.files = {
+  "spec/cache_spec.lua",
+  "spec/call_errors_spec.lua",
+  "spec/call_spec.lua",
+  "spec/context_spec.lua",
+  "spec/dependencies_spec.lua",
+  "spec/errors_spec.lua",
+  "spec/events_spec.lua",
+  "spec/futures_spec.lua",
+  "spec/health_spec.lua",
+  "spec/idempotent_spec.lua",
+  "spec/info_spec.lua",
+  "spec/lifecycle_spec.lua",
+  "spec/metric_spec.lua",
+  "spec/metrics_spec.lua",
+  "spec/pool_faults_spec.lua",
+  "spec/pool_health_spec.lua",
+  "spec/pool_spec.lua",
+  "spec/proxy_spec.lua",
+  "spec/restart_changes_spec.lua",
+  "spec/restart_policy_spec.lua",
+  "spec/restart_spec.lua",
+  "spec/service_spec.lua",
+  "spec/spawn_spec.lua",
+  "spec/stream_annotations_spec.lua",
+  "spec/stream_faults_spec.lua",
+  "spec/stream_spec.lua",
+  "spec/supervisor_children_spec.lua",
+  "spec/supervisor_decisions_spec.lua",
+  "spec/supervisor_declarations_spec.lua",
+  "spec/supervisor_faults_spec.lua",
+  "spec/supervisor_nesting_spec.lua",
+  "spec/supervisor_spec.lua",
+  "spec/supervisor_strategies_spec.lua",
+  "spec/tasks_spec.lua",
+  "spec/timeout_spec.lua",
+  "spec/validate_spec.lua",
+  "spec/values_spec.lua",
+  "spec/waiting_spec.lua",
+}
+
+--- By file, then by what the full name of a test begins with: why it is for processes alone.
+isolation.exceptions = {}
+
+-- Under busted ---------------------------------------------------------------------------
+
+---@param kind string
+local function use(kind)
+  local titan = require "titan"
+  local manager = titan.manager
+  titan.manager = function(config, ...)
+    if type(config) == "table" and config.isolation == nil then
+      local changed = {}
+      for key, value in pairs(config) do
+        changed[key] = value
+      end
+      changed.isolation = kind
+      config = changed
+    end
+    return manager(config or { isolation = kind }, ...)
+  end
+end
+
+---@param busted table
+---@param name string
+---@return string file
+---@return string full name
+local function place(busted, name)
+  local words, element = { name }, busted.context.get()
+  while element and element.descriptor ~= "file" do
+    table.insert(words, 1, element.name)
+    element = busted.context.parent(element)
+  end
+  return element.name, table.concat(words, " ")
+end
+
+--- Makes those tests pending that are exceptions; an exception that is of no test is a failure.
+local function except(busted)
+  local met, it = {}, busted.api.it
+  busted.export("it", function(name, ...)
+    local file, full = place(busted, name)
+    for prefix in pairs(isolation.exceptions[file:match "spec/[%w_]+%.lua$"] or {}) do
+      if full:sub(1, #prefix) == prefix then
+        met[prefix] = true
+        return busted.api.pending(name)
+      end
+    end
+    return it(name, ...)
+  end)
+  busted.subscribe({ "file", "end" }, function(element)
+    for prefix in pairs(isolation.exceptions[element.name:match "spec/[%w_]+%.lua$"] or {}) do
+      if not met[prefix] then
+        busted.publish({ "error", "file" }, element, nil,
+          string.format("spec/support/isolation.lua: no test begins with %q", prefix))
+      end
+    end
+    return nil, true
+  end)
+end
+
+local kind = os.getenv "TITAN_TEST_ISOLATION"
+if kind and kind ~= "process" then
+  use(kind)
+  except(require "busted")
+end
+
+return isolation
