@@ -75,34 +75,35 @@ local function use(kind)
   end
 end
 
----@param busted table
----@param name string
----@return string file
----@return string full name
-local function place(busted, name)
-  local words, element = { name }, busted.context.get()
-  while element and element.descriptor ~= "file" do
-    table.insert(words, 1, element.name)
-    element = busted.context.parent(element)
-  end
-  return element.name, table.concat(words, " ")
-end
-
 --- Makes those tests pending that are exceptions; an exception that is of no test is a failure.
+---@param busted table
 local function except(busted)
-  local met, it = {}, busted.api.it
-  busted.export("it", function(name, ...)
-    local file, full = place(busted, name)
-    for prefix in pairs(isolation.exceptions[file:match "spec/[%w_]+%.lua$"] or {}) do
+  local reasons, met, words = {}, {}, {}
+  busted.subscribe({ "file", "start" }, function(element)
+    reasons = isolation.exceptions[element.name:match "spec/[%w_]+%.lua$"] or {}
+    return nil, true
+  end)
+  busted.subscribe({ "describe", "start" }, function(element)
+    words[#words + 1] = element.name
+    return nil, true
+  end)
+  busted.subscribe({ "describe", "end" }, function()
+    words[#words] = nil
+    return nil, true
+  end)
+  busted.subscribe({ "register", "it" }, function(name, ...)
+    local full = table.concat(words, " ") .. (#words > 0 and " " or "") .. name
+    for prefix in pairs(reasons) do
       if full:sub(1, #prefix) == prefix then
         met[prefix] = true
-        return busted.api.pending(name)
+        busted.publish({ "register", "pending" }, name, ...)
+        return nil, false
       end
     end
-    return it(name, ...)
-  end)
+    return nil, true
+  end, { priority = 1 })
   busted.subscribe({ "file", "end" }, function(element)
-    for prefix in pairs(isolation.exceptions[element.name:match "spec/[%w_]+%.lua$"] or {}) do
+    for prefix in pairs(reasons) do
       if not met[prefix] then
         busted.publish({ "error", "file" }, element, nil,
           string.format("spec/support/isolation.lua: no test begins with %q", prefix))
