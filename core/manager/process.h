@@ -130,7 +130,7 @@ struct process {
 struct process_spec {
     const char *name;
     const struct body *body; /* NULL: body_process */
-    struct span spec; /* a MessagePack value for the worker's guest */
+    struct span spec;        /* a MessagePack value for the worker's guest */
     uint32_t startup_timeout_ms;
     uint32_t call_timeout_ms; /* 0: calls have no deadline of their own */
     struct restart_policy restart;

@@ -814,8 +814,9 @@ static void *converse(void *arg)
     flusher_init(&s->go_on, say_more);
     reactor_flush_later(&s->reactor, &s->go_on);
     /* Until all is said and heard, or it or the other one has closed. */
-    while (s->channel != NULL && !s->lost && !(s->sent == s->to_send && s->heard + 1 == s->close_at &&
-                                               buf_len(&s->channel->out) == 0)) {
+    while (
+        s->channel != NULL && !s->lost &&
+        !(s->sent == s->to_send && s->heard + 1 == s->close_at && buf_len(&s->channel->out) == 0)) {
         uv_run(&s->loop, UV_RUN_ONCE);
     }
     flusher_cancel(&s->go_on);

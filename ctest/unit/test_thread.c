@@ -179,9 +179,9 @@ static void try_start(struct host *h, struct fixture *f, const char *does)
     memset(h, 0, sizeof *h);
     h->fixture = f;
     assert_int_equal(reactor_open_mail(&f->reactor), TITAN_OK);
-    h->thread = thread_start(&f->reactor, &c_guest,
-                             (struct span){(const uint8_t *)does, strlen(does)}, &h->ends, on_ended,
-                             h, &h->why);
+    h->thread =
+        thread_start(&f->reactor, &c_guest, (struct span){(const uint8_t *)does, strlen(does)},
+                     &h->ends, on_ended, h, &h->why);
 }
 
 static void start(struct host *h, struct fixture *f, const char *does)
@@ -212,9 +212,9 @@ static void ask(struct host *h)
     struct failure why;
 
     h->ping.done = pong;
-    assert_int_equal(request_begin(&h->control, &d, 0, (struct span){(const uint8_t *)"ping", 4},
-                                   false, &why),
-                     TITAN_OK);
+    assert_int_equal(
+        request_begin(&h->control, &d, 0, (struct span){(const uint8_t *)"ping", 4}, false, &why),
+        TITAN_OK);
     assert_true(buf_append(peer_out(&h->control), "\x90", 1));
     assert_int_equal(request_end(&h->control, &d, &h->ping, 0, &why), TITAN_OK);
 }
@@ -372,9 +372,9 @@ static void await_threads(int count)
     }
 }
 
-/* Lets one that is given up return, and awaits its last instruction. The mailbox is held so that the
- * descriptor of its bell is closed here: who only sees that a thread is gone has, for a sanitizer,
- * not seen what it did. */
+/* Lets one that is given up return, and awaits its last instruction. The mailbox is held so that
+ * the descriptor of its bell is closed here: who only sees that a thread is gone has, for a
+ * sanitizer, not seen what it did. */
 static void let_return(struct mailbox *mail, int threads_before)
 {
     sem_post(&go_on);
