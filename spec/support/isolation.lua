@@ -36,6 +36,7 @@ isolation.exceptions = {
     ["process:spawn tells of a process that begins to start"] = "looks at the pid",
     ["process:ready tells of a process that can be called"] = "its class is given an environment",
     ["process:ready is not for one that could not start"] = "looks at the pid",
+    ["process:crash tells of a signal"] = "a thread takes no signals",
     ["process:crash tells why, and what the process was doing"] = "kills a worker that is busy",
   },
   ["spec/info_spec.lua"] = {
