@@ -289,6 +289,7 @@ void manager_close(struct manager *m)
         return;
     }
     m->closing = true;
+    m->closing_ns = now_ns();
     timer_disarm(m->reactor, &m->sweep);
     close_pools(m);
     for_living(m, kill_body); /* all at once, before they are awaited one by one */

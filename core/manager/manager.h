@@ -61,6 +61,7 @@ struct manager {
     unsigned sweeps;
     struct manager_groups groups;
     bool closing;
+    uint64_t closing_ns; /* since when */
 };
 
 struct manager_options {

@@ -123,6 +123,14 @@ static int signal_thread(struct process *p, int signal)
     return 0;
 }
 
+/* All were killed at once: those that are stuck are waited for together. */
+static uint32_t grace_left_ms(const struct manager *m)
+{
+    uint64_t gone_ms = (now_ns() - m->closing_ns) / 1000000u;
+
+    return gone_ms < KILL_GRACE_MS ? (uint32_t)(KILL_GRACE_MS - gone_ms) : 0;
+}
+
 static void reap(struct process *p)
 {
     if (!exists(p)) {
@@ -130,7 +138,7 @@ static void reap(struct process *p)
     }
     p->reaped = true;
     if (!p->thread_over && p->manager->closing) {
-        p->thread_over = thread_await(p->thread, KILL_GRACE_MS);
+        p->thread_over = thread_await(p->thread, grace_left_ms(p->manager));
     }
     if (!p->thread_over) {
         thread_give_up(p->thread);

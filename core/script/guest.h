@@ -6,6 +6,8 @@
 #ifndef TITAN_SCRIPT_GUEST_H
 #define TITAN_SCRIPT_GUEST_H
 
+#include <stdio.h>
+
 #include "script/pump.h"
 #include "script/runtime.h"
 #include "script/state.h"
@@ -20,6 +22,7 @@ struct guest {
     bool is_worker;
     struct mailbox *mail;  /* whose posts lead to its turns; NULL: it has a loop */
     struct thread *thread; /* it runs on; NULL: a process of its own */
+    FILE *out, *err;       /* thread_output.c: its standard files, on a thread */
     int methods;           /* registry: list of functions, by method id + 1 */
     int by_name;           /* registry: name -> method id of the public ones */
     int keyed;             /* registry: method id -> true of those that are idempotent by key */

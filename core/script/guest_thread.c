@@ -73,6 +73,7 @@ static struct guest *begin(struct thread *t)
     if (!open_worker(g, t)) {
         guest_end(g);
         guest_close(g);
+        thread_output_close(g);
         free(g);
         return NULL;
     }
@@ -90,6 +91,7 @@ static int end(struct guest *g, struct thread *t)
     guest_end(g);
     interrupt_leave(g->runtime);
     guest_close(g);
+    thread_output_close(g);
     free(g);
     return code;
 }
@@ -104,6 +106,8 @@ static int run(struct thread *t)
         return 1;
     }
     (void)worker_run(&g->worker);
+    thread_output_flush(g);
+    worker_finish(&g->worker);
     return end(g, t);
 }
 
@@ -126,6 +130,7 @@ static uint64_t turn(struct thread *t, struct sched_thread *on)
     }
     t->exit_code = 1;
     if (g != NULL) {
+        thread_output_flush(g);
         worker_finish(&g->worker);
         t->exit_code = end(g, t);
     }

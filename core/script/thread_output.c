@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "wire/mp_write.h"
 
@@ -11,6 +12,17 @@
 #define QUEUED_LEN ((size_t)65536) /* what a method prints before its turn is over */
 
 /* ---- to the manager ---- */
+
+/* As a pipe does when nobody reads: who prints without end must wait, or the manager's memory would
+ * be filled. It looks again and again, since it must not take its mail meanwhile. */
+static void await_room(struct guest *g, struct channel *c)
+{
+    static const struct timespec moment = {0, 1000000};
+
+    while (!inproc_has_room(c) && !thread_is_dying(g->thread)) {
+        (void)nanosleep(&moment, NULL);
+    }
+}
 
 static void tell(struct guest *g, const char *stream, const char *text, size_t len)
 {
@@ -21,6 +33,7 @@ static void tell(struct guest *g, const char *stream, const char *text, size_t l
         /* Without memory for it the line is lost, as from a pipe that nobody reads. */
         (void)peer_notify(control, stream, (struct span){buf_front(&b), buf_len(&b)});
         if (buf_len(peer_out(control)) > QUEUED_LEN) {
+            await_room(g, control->channel);
             channel_finish(control->channel);
         }
     }
@@ -58,17 +71,18 @@ static int keep_open(lua_State *L)
 }
 
 /* Unbuffered: lines are put together at the manager. */
-static void push_file(lua_State *L, struct guest *g, cookie_write_function_t *write)
+static void push_file(lua_State *L, struct guest *g, FILE **file, cookie_write_function_t *write)
 {
     luaL_Stream *s = lua_newuserdatauv(L, sizeof *s, 0);
 
     s->closef = NULL;
     luaL_setmetatable(L, LUA_FILEHANDLE);
-    s->f = fopencookie(g, "w", (cookie_io_functions_t){.write = write});
-    if (s->f == NULL) {
+    *file = fopencookie(g, "w", (cookie_io_functions_t){.write = write});
+    if (*file == NULL) {
         script_fail(L, "titan: out of memory");
     }
-    setvbuf(s->f, NULL, _IONBF, 0);
+    setvbuf(*file, NULL, _IONBF, 0);
+    s->f = *file;
     s->closef = keep_open;
 }
 
@@ -99,7 +113,7 @@ static int exit_worker(lua_State *L)
     struct guest *g = guest_check(L);
     int code = lua_isboolean(L, 1) ? (lua_toboolean(L, 1) ? 0 : 1) : (int)luaL_optinteger(L, 1, 0);
 
-    worker_exit(&g->worker, code);
+    worker_exit(&g->worker, code & 0xff);         /* as much as the system keeps of a process's */
     interrupt_request(g->runtime, INTERRUPT_DIE); /* no pcall stops it */
     interrupt_arm(&g->runtime->interrupt, L);
     return luaL_error(L, "titan: os.exit ends this worker");
@@ -110,11 +124,11 @@ static int open_output(lua_State *L)
     struct guest *g = lua_touserdata(L, 1);
 
     lua_getglobal(L, "io");
-    push_file(L, g, write_stdout);
+    push_file(L, g, &g->out, write_stdout);
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, IO_OUTPUT);
     lua_setfield(L, -2, "stdout");
-    push_file(L, g, write_stderr);
+    push_file(L, g, &g->err, write_stderr);
     lua_setfield(L, -2, "stderr");
     lua_pushcfunction(L, print);
     lua_setglobal(L, "print");
@@ -136,4 +150,24 @@ bool thread_output_open(struct guest *g)
         lua_pop(g->L, 1);
     }
     return ok;
+}
+
+void thread_output_flush(struct guest *g)
+{
+    (void)fflush(g->out); /* buffered, if the worker has set it so */
+    (void)fflush(g->err);
+}
+
+static void close_file(FILE **file)
+{
+    if (*file != NULL) {
+        (void)fclose(*file);
+        *file = NULL;
+    }
+}
+
+void thread_output_close(struct guest *g)
+{
+    close_file(&g->out);
+    close_file(&g->err);
 }

@@ -11,4 +11,10 @@
 /* False when memory is out. */
 bool thread_output_open(struct guest *g);
 
+/* What the worker has buffered leaves, before its connections do. */
+void thread_output_flush(struct guest *g);
+
+/* After the state, which may print until its last finalizer. */
+void thread_output_close(struct guest *g);
+
 #endif

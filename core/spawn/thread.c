@@ -39,13 +39,25 @@ void thread_release(struct thread **held)
 /* The last that it does: nobody reads what the manager still had to say. */
 static void end(struct thread *t)
 {
+    struct mailbox *to = mailbox_hold(t->to); /* `t` may be gone as soon as its end is posted */
+
     mailbox_close(t->mail);
     if (t->by_turns) {
         mailbox_release(&t->turns);
     }
     sem_post(&t->has_ended);
-    if (!mailbox_post(t->to, &t->over)) {
+    if (!mailbox_post(to, &t->over)) {
         thread_release(&t);
+    }
+    mailbox_release(to);
+}
+
+/* The manager waits for its end no more. */
+static void unhold(struct thread *t)
+{
+    if (t->reactor != NULL) {
+        reactor_unhold(t->reactor);
+        t->reactor = NULL;
     }
 }
 
@@ -54,7 +66,8 @@ static void deliver_over(struct post *p)
 {
     struct thread *t = list_entry(p, struct thread, over);
 
-    if (t->ended != NULL) {
+    if (t->reactor != NULL) {
+        unhold(t);
         t->ended(t);
     }
     thread_release(&t);
@@ -234,8 +247,10 @@ static struct thread *thread_new(const struct thread_spec *spec)
 static void discard(struct thread *t)
 {
     abandon(&t->links);
+    if (t->mail != NULL) {
+        mailbox_close(t->mail); /* no thread takes what is posted there */
+    }
     if (t->by_turns) {
-        mailbox_close(&t->turns);
         mailbox_release(&t->turns);
     }
     thread_release(&t);
@@ -275,6 +290,8 @@ struct thread *thread_start(const struct thread_spec *spec, struct thread_ends *
         discard(t);
         return NULL;
     }
+    t->reactor = spec->r;
+    reactor_hold(spec->r);
     if (t->by_turns) {
         begin_turns(t, spec->sched);
     }
@@ -308,7 +325,7 @@ bool thread_await(struct thread *t, uint32_t timeout_ms)
     struct timespec until = {(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
     int code;
 
-    t->ended = NULL;
+    unhold(t);
     do {
         code = sem_timedwait(&t->has_ended, &until);
     } while (code < 0 && errno == EINTR);
@@ -325,7 +342,7 @@ int thread_join(struct thread *t)
 
 void thread_give_up(struct thread *t)
 {
-    t->ended = NULL;
+    unhold(t);
     if (!t->by_turns) {
         pthread_detach(t->id);
     }

@@ -56,7 +56,8 @@ struct thread {
     uint64_t due_ms;
     atomic_bool is_overdue; /* its turn has gone on for a slice; then SIGURG came */
     void *state;
-    /* For the manager: */
+    /* For the manager, whose loop goes on until it is told: */
+    struct reactor *reactor; /* NULL: it waits no more */
     void (*ended)(struct thread *t);
     void *owner;
 };

@@ -5,7 +5,7 @@
  * A pipe has one sender and one receiver. The sender pushes a turn's bytes as one segment and posts
  * the pipe in the receiver's mailbox unless it is posted already. At the most ROOM_LEN bytes wait
  * in a pipe (and one segment more): then the sender keeps what it writes, as if a kernel had no
- * room, and is told when there is room again.
+ * room, and is told when there is room again, or that nobody reads any more.
  *
  * Each end belongs to the thread that opened its channel. What both see is in the link, which is
  * freed by the last of: two ends, posts that are still in a mailbox.
@@ -45,8 +45,8 @@ struct inproc_channel {
     int number; /* of this end */
     struct pipe *in, *out;
     struct mailbox *other;
-    struct buf attached; /* of struct shm *: along with what is written, */
-    struct buf arrived;  /* and with what has come */
+    struct buf attached;   /* of struct shm *: along with what is written, */
+    struct buf arrived;    /* and with what has come */
     struct segment *spare; /* for what is sent next */
     struct flusher look;   /* at what had come before this channel was opened, or waited paused */
     bool blocked;          /* waits for room */
@@ -173,16 +173,42 @@ static bool hand_over(struct inproc_channel *c)
     return true;
 }
 
+static bool is_refused(const struct inproc_channel *c)
+{
+    return atomic_load_explicit(&c->out->refused, memory_order_relaxed);
+}
+
+static bool is_paused(const struct inproc_channel *c)
+{
+    return c->blocked && c->base.read_pause_len > 0 &&
+           buf_len(&c->base.out) > c->base.read_pause_len;
+}
+
+/* Nobody posts when there is memory again: then the next turn tries. */
+static bool sent_all(struct inproc_channel *c, bool at_any_price)
+{
+    if (!at_any_price && blocks(c->out)) {
+        return false;
+    }
+    if (!hand_over(c)) {
+        channel_written(&c->base);
+        return false;
+    }
+    return true;
+}
+
+/* What came in during a pause was posted once: it is looked at when the pause is over. */
 static void send_waiting(struct inproc_channel *c, bool at_any_price)
 {
     struct buf *out = &c->base.out;
+    bool was_paused = is_paused(c);
 
-    c->blocked = false;
-    if (atomic_load_explicit(&c->out->refused, memory_order_relaxed)) {
+    if (is_refused(c)) {
         buf_free(out);
     }
-    if (buf_len(out) > 0) {
-        c->blocked = (!at_any_price && blocks(c->out)) || !hand_over(c);
+    c->blocked = buf_len(out) > 0 && !sent_all(c, at_any_price);
+    if (was_paused && !is_paused(c)) {
+        reactor_flush_later(c->base.reactor, &c->look);
     }
     if (c->base.when_room != NULL && buf_len(out) < c->base.room_len) {
         reactor_flush_later(c->base.reactor, c->base.when_room);
@@ -224,8 +250,8 @@ static void taken(struct inproc_channel *c, size_t len)
 /* What is sent next goes in the memory of what came last, if that is not large. */
 static void keep_spare(struct inproc_channel *c, struct segment *s)
 {
+    s->next = NULL; /* it has a life of its own from here on */
     if (c->closed || c->spare != NULL || s->bytes.cap > SPARE_LEN) {
-        s->next = NULL;
         segments_free(s);
         return;
     }
@@ -286,20 +312,14 @@ static void deliver(struct inproc_channel *c, struct segment *s)
     keep_spare(c, s);
 }
 
-static bool is_paused(const struct inproc_channel *c)
-{
-    return c->blocked && c->base.read_pause_len > 0 &&
-           buf_len(&c->base.out) > c->base.read_pause_len;
-}
-
-/* True while the channel is there. */
-static bool receive(struct inproc_channel *c)
+/* Not in a callback of the owner: what came after the bytes he has would overtake them. */
+static void receive(struct inproc_channel *c)
 {
     bool ended = atomic_load_explicit(&c->in->ended, memory_order_acquire);
     struct segment *s;
 
-    if (c->lost || is_paused(c)) {
-        return true;
+    if (c->busy || c->lost || is_paused(c)) {
+        return;
     }
     c->busy = true;
     s = take_all(c->in);
@@ -316,14 +336,12 @@ static bool receive(struct inproc_channel *c)
     c->busy = false;
     if (c->closed) {
         channel_free(c);
-        return false;
     }
-    return true;
 }
 
 static void look(struct flusher *f)
 {
-    (void)receive(list_entry(f, struct inproc_channel, look));
+    receive(list_entry(f, struct inproc_channel, look));
 }
 
 /* ---- the posts ---- */
@@ -339,10 +357,14 @@ static void deliver_arrived(struct post *post)
 {
     struct pipe *p = list_entry(post, struct pipe, arrived);
     struct inproc_link *l = p->link;
+    struct inproc_channel *c = l->end[1 - p->sender];
 
     not_posted(&p->arrived_posted);
-    if (l->end[1 - p->sender] != NULL) {
-        (void)receive(l->end[1 - p->sender]);
+    if (c != NULL) {
+        if (c->blocked && is_refused(c)) {
+            send_waiting(c, false); /* there will be no post about room */
+        }
+        receive(c);
     }
     link_release(l);
 }
@@ -356,7 +378,6 @@ static void deliver_room(struct post *post)
     not_posted(&p->room_posted);
     if (c != NULL) {
         send_waiting(c, false);
-        (void)receive(c); /* it may have been paused */
     }
     link_release(l);
 }
@@ -365,7 +386,7 @@ static void deliver_room(struct post *post)
 
 static void inproc_drain(struct channel *c)
 {
-    (void)receive(inproc_of(c));
+    receive(inproc_of(c));
 }
 
 static void inproc_finish(struct channel *c)
@@ -432,8 +453,8 @@ static int inproc_detach(struct channel *base, struct shm **memory, unsigned cou
 struct channel *channel_inproc(struct inproc_link *l, int end, struct reactor *r,
                                const struct channel_events *events, void *ctx)
 {
-    static const struct channel_ops ops = {
-        "inproc", inproc_drain, inproc_finish, inproc_close, inproc_attach, inproc_detach};
+    static const struct channel_ops ops = {"inproc",     inproc_drain,  inproc_finish,
+                                           inproc_close, inproc_attach, inproc_detach};
     struct inproc_channel *c = calloc(1, sizeof *c);
 
     if (c == NULL) {
@@ -454,6 +475,13 @@ struct channel *channel_inproc(struct inproc_link *l, int end, struct reactor *r
     reactor_hold(r);
     reactor_flush_later(r, &c->look);
     return &c->base;
+}
+
+bool inproc_has_room(const struct channel *c)
+{
+    const struct inproc_channel *i = list_entry(c, const struct inproc_channel, base);
+
+    return is_refused(i) || has_room(i->out);
 }
 
 /* ---- life ---- */

@@ -19,6 +19,10 @@ struct inproc_link *inproc_new(struct mailbox *a, struct mailbox *b);
 struct channel *channel_inproc(struct inproc_link *l, int end, struct reactor *r,
                                const struct channel_events *events, void *ctx);
 
+/* Whether less waits for the other side than it is to have at a time, or nobody reads any more.
+ * channel_finish does not wait for a slow reader: who writes without end has to look here. */
+bool inproc_has_room(const struct channel *c);
+
 /* For an end that is not opened, or could not be: the other one hears that it is lost. Any thread.
  */
 void inproc_abandon(struct inproc_link *l, int end);

@@ -392,7 +392,7 @@ int reactor_take_mail(struct reactor *r, struct mailbox *m)
         close(fd);
         return TITAN_E_LIMIT_EXCEEDED;
     }
-    watch_hold(r->bell, false);
+    watch_hold(r->bell, r->held_by > 0);
     uv_check_init(r->uv, &r->looked);
     r->looked.data = r;
     uv_check_start(&r->looked, look_at_mail);

@@ -9,8 +9,12 @@
 
 #define READ_PAUSE_LEN ((size_t)8 << 20)
 
+/* The first reason counts. */
 static void end(struct worker *w, int exit_code)
 {
+    if (w->state == WORKER_ENDED) {
+        return;
+    }
     w->state = WORKER_ENDED;
     w->exit_code = exit_code;
     if (w->reactor->uv != NULL) {
@@ -60,10 +64,13 @@ void worker_ready(struct worker *w, struct span payload)
     }
 }
 
+/* Who has ended by hand, as by os.exit, has failed by that. */
 void worker_failed(struct worker *w, struct span payload)
 {
-    peer_notify(&w->control, "failed", payload);
-    end(w, 1);
+    if (w->state != WORKER_ENDED) {
+        peer_notify(&w->control, "failed", payload);
+        end(w, 1);
+    }
 }
 
 /* ---- what the manager says ---- */
@@ -72,7 +79,9 @@ static void on_request(void *ctx, const struct message *m)
 {
     struct worker *w = ctx;
 
-    w->guest->request(w->ctx, m);
+    if (w->state != WORKER_ENDED) { /* else it came together with what has ended it */
+        w->guest->request(w->ctx, m);
+    }
 }
 
 static void on_cancel(void *ctx, uint32_t id)
@@ -105,6 +114,9 @@ static void on_control_notification(void *ctx, const struct message *m)
 {
     struct worker *w = ctx;
 
+    if (w->state == WORKER_ENDED) {
+        return;
+    }
     if (span_is(m->method, "start") && w->state == WORKER_STARTING) {
         w->guest->start(w->ctx, m->payload);
     } else if (span_is(m->method, "proceed") && w->state == WORKER_STARTING) {
@@ -151,9 +163,7 @@ static void on_lost(void *ctx, int code, const char *why)
     if (code == TITAN_E_PROTOCOL_ERROR) {
         fprintf(stderr, "titan: protocol_error in what the manager sent: %s\n", why);
     }
-    if (w->state != WORKER_ENDED) {
-        end(w, code == TITAN_E_PROTOCOL_ERROR ? EXIT_PROTOCOL : 1);
-    }
+    end(w, code == TITAN_E_PROTOCOL_ERROR ? EXIT_PROTOCOL : 1);
 }
 
 /* ---- life ---- */
