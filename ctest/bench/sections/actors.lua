@@ -8,11 +8,26 @@ local titan = require "titan"
 local now_ms = core.monotonic_ms
 
 local TOGETHER <const> = 128 -- spawns under way
+local ONE_MOST <const> = 200 -- KiB, so that the machine can bear all of them
+
+---@param path string
+---@param field string
+---@return number KiB
+local function kib(path, field)
+  local file <close> = assert(io.open(path))
+  return math.tointeger(file:read("a"):match("%f[%w]" .. field .. ":%s*(%d+) kB"))
+end
 
 ---@return number KiB that are resident of this process
 local function resident()
-  local file <close> = assert(io.open("/proc/self/status"))
-  return math.tointeger(file:read("a"):match("\nVmRSS:%s*(%d+) kB"))
+  return kib("/proc/self/status", "VmRSS")
+end
+
+-- At most half of the memory that is available.
+---@param count integer
+---@return integer
+local function bearable(count)
+  return math.min(count, kib("/proc/meminfo", "MemAvailable") // 2 // ONE_MOST)
 end
 
 ---@param pm titan.Manager
@@ -41,7 +56,7 @@ return {
     pm:stop_all(0)
     collectgarbage()
     local before, start = resident(), now_ms()
-    local workers = spawn_all(pm, size.idle_actors)
+    local workers = spawn_all(pm, bearable(size.idle_actors))
     local seconds = (now_ms() - start) / 1000
     collectgarbage()
     measuring.report("actors", "idle", {

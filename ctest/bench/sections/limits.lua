@@ -17,7 +17,7 @@ local WARM_UP <const> = 10
 return {
   run = function(pm, size)
     local samples, refused = { plain = {}, memory = {}, sandbox = {} }, {}
-    for i = 1 - WARM_UP, size.spawns do
+    for i = 1 - WARM_UP, size.kills do
       for _, name in ipairs(NAMES) do -- in turn
         local ok, result = pcall(calling.spawn_once, pm, OPTIONS[name])
         if not ok then
