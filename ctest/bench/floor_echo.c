@@ -37,8 +37,8 @@ struct link {
 
 static struct shared *share(void)
 {
-    void *at = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *at = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                    -1, 0);
 
     if (at == MAP_FAILED) {
         die("mmap");

@@ -12,10 +12,10 @@
 #define ROUND_TRIPS 20000
 
 struct line {
-    enum waiting how;
     struct word to_worker, to_caller;
-    char message[MESSAGE_LEN];
+    enum waiting how;
     int over; /* read by the worker after it was told something */
+    char message[MESSAGE_LEN];
 };
 
 static void *echo(void *arg)

@@ -100,13 +100,14 @@ static void measure_spawn(void)
 static long resident_kib(void)
 {
     FILE *file = fopen("/proc/self/statm", "r");
-    long pages;
+    char line[256], *pages; /* all that are mapped, and those that are resident */
 
-    if (file == NULL || fscanf(file, "%*d %ld", &pages) != 1) {
+    if (file == NULL || fgets(line, sizeof line, file) == NULL ||
+        (pages = strchr(line, ' ')) == NULL) {
         die("/proc/self/statm");
     }
     fclose(file);
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+    return strtol(pages, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 static void measure_memory(void)

@@ -21,7 +21,7 @@ return {
       for _, name in ipairs(NAMES) do -- in turn
         local ok, result = pcall(calling.spawn_once, pm, OPTIONS[name])
         if not ok then
-          refused[name] = tostring(result)
+          refused[name] = tostring(result):match "[^\n]*"
         elseif i >= 1 then
           samples[name][i] = result
         end

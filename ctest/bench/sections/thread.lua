@@ -28,9 +28,9 @@ end
 ---@return table? asker
 ---@return string? asked its name
 local function two_apart(pm)
-  local asker, home = actor(pm, 1), nil
+  local asker = actor(pm, 1)
   asker:settle()
-  home = asker:native_thread()
+  local home = asker:native_thread()
   for i = 2, CANDIDATES do
     local other = actor(pm, i)
     other:settle()
