@@ -112,6 +112,7 @@ local ROWS <const> = {
   { name = "    asks, of 2 messages each", unit = "/s", titan = "thread.many.asks_per_s" },
   { name = "  memory of an idle state", unit = "KiB", titan = "actors.idle.rss_kib",
     floor = "thread.memory.rss_kib", bar = { most = 60 } },
+  { name = "    states of which that is", unit = "", titan = "actors.idle.count" },
   { name = "  spawns/s, 128 under way", unit = "/s", titan = "actors.idle.per_s" },
   { name = "echo of 1 MiB in a titan.buffer", unit = "MiB/s", titan = "buffers.copied.mib_per_s",
     floor = "echo.futex.mib_per_s", bar = at_least(0.5) },
@@ -248,7 +249,8 @@ local function shown(value, unit)
       name, one = scale[1], scale[3] or scale[2]
     end
   end
-  return rounded(value / one, 3) .. " " .. name
+  local number = rounded(value / one, 3)
+  return name == "" and number or number .. " " .. name
 end
 
 ---@param bar { most: number?, least: number?, times: boolean? }?

@@ -8,6 +8,7 @@ local titan = require "titan"
 local now_ms = core.monotonic_ms
 
 local TOGETHER <const> = 128 -- spawns under way
+local LONGEST_MS <const> = 100000 -- what is not spawned by then is left out
 local ONE_MOST <const> = 200 -- KiB, so that the machine can bear all of them
 
 ---@param path string
@@ -34,12 +35,13 @@ end
 ---@param count integer
 ---@return table[] proxies
 local function spawn_all(pm, count)
-  local workers, futures, next = {}, {}, 0
+  local workers, futures, next, start = {}, {}, 0, now_ms()
   for i = 1, TOGETHER do
     futures[i] = titan.go(function()
-      while next < count do
+      while next < count and now_ms() - start < LONGEST_MS do
         next = next + 1
-        workers[next] = calling.spawn_and_call(pm)
+        local own = next
+        workers[own] = calling.spawn_and_call(pm)
       end
     end)
   end
