@@ -16,6 +16,12 @@ static void hold(struct thread *t)
     atomic_fetch_add_explicit(&t->holders, 1, memory_order_relaxed);
 }
 
+/* Of one that the caller holds as well: never the last. */
+static void unhold_shared(struct thread *t)
+{
+    atomic_fetch_sub_explicit(&t->holders, 1, memory_order_release);
+}
+
 void thread_release(struct thread **held)
 {
     struct thread *t = *held;
@@ -280,9 +286,7 @@ struct thread *thread_start(const struct thread_spec *spec, struct thread_ends *
         hold(t); /* the thread, and then the post of its end */
         error = t->by_turns ? 0 : begin(t);
         if (error < 0) {
-            struct thread *its = t;
-
-            thread_release(&its);
+            unhold_shared(t); /* it has no part in it after all */
         }
     }
     if (error < 0) {
@@ -300,14 +304,12 @@ struct thread *thread_start(const struct thread_spec *spec, struct thread_ends *
 
 void thread_kill(struct thread *t)
 {
-    struct thread *held = t;
-
     if (atomic_exchange(&t->is_dying, true)) {
         return;
     }
     hold(t);
     if (!mailbox_post(t->mail, &t->dying)) {
-        thread_release(&held); /* it has ended by itself */
+        unhold_shared(t); /* it has ended by itself */
     }
     thread_interrupt(t);
 }

@@ -101,7 +101,7 @@ int thread_join(struct thread *t);
 /* In place of thread_join: nobody waits for its end, and `ended` is not called. */
 void thread_give_up(struct thread *t);
 
-void thread_release(struct thread **t);
+void thread_release(struct thread **held);
 
 /* ---- for the guest ---- */
 
