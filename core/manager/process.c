@@ -59,6 +59,7 @@ void process_destroy(struct process *p)
 {
     struct failure why;
 
+    process_strike(p);
     p->body->kill(p);
     p->body->reap(p);
     timer_disarm(p->manager->reactor, &p->alarm);

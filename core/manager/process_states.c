@@ -33,6 +33,7 @@ static void ignore(struct process *p)
 void process_enter_killed(struct process *p)
 {
     p->state = PROCESS_KILLED;
+    process_strike(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     p->body->kill(p);
 }
@@ -40,6 +41,7 @@ void process_enter_killed(struct process *p)
 static void enter_closing(struct process *p)
 {
     p->state = PROCESS_CLOSING;
+    process_strike(p);
     if (!timer_arm(p->manager->reactor, &p->alarm, CLOSING_GRACE_MS, true)) {
         process_enter_killed(p);
     }
@@ -62,6 +64,7 @@ static void started(struct process *p)
 static void ready(struct process *p)
 {
     p->state = PROCESS_RUNNING;
+    process_enter(p);
     timer_disarm(p->manager->reactor, &p->alarm);
 }
 
@@ -110,6 +113,7 @@ static void stop_timed_out(struct process *p)
 static void begin_stop(struct process *p)
 {
     p->state = PROCESS_STOPPING;
+    process_strike(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     health_stop(p);
     if (peer_notify(&p->control, "shutdown", NO_PARAMS) < 0 ||
