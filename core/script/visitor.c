@@ -95,6 +95,24 @@ static void refuse(struct visitor *v, uint32_t id)
     }
 }
 
+/* What the manager's connection has as its limit holds for all callers together. */
+static bool is_overloaded(const struct visitor *v)
+{
+    const struct worker *w = &v->caller.guest->worker;
+
+    return w->in_flight >= w->data.limits.outstanding;
+}
+
+static void refuse_more(struct visitor *v, uint32_t id)
+{
+    struct failure why;
+
+    fail(&why, TITAN_E_OVERLOADED,
+         "%u calls have no answer yet, which is the limit (limits.outstanding)",
+         v->caller.guest->worker.in_flight);
+    (void)answer_failure(&v->peer, id, &why);
+}
+
 static void on_request(void *ctx, const struct message *m)
 {
     struct visitor *v = ctx;
@@ -103,6 +121,8 @@ static void on_request(void *ctx, const struct message *m)
         peer_blame(&v->peer, "a request that names no method");
     } else if (v->caller.guest->worker.state >= WORKER_STOPPING) {
         refuse(v, m->id);
+    } else if (is_overloaded(v)) {
+        refuse_more(v, m->id);
     } else {
         guest_request(&v->caller, m);
     }
