@@ -121,20 +121,19 @@ describe("a wrong declaration", function()
     { "cwd", "", 'expected a non-empty string without NUL, given string ""' },
     { "startup_timeout", 0, "expected a duration of at least 1ms "
       .. '(milliseconds, or a string such as "30s"), given number 0' },
-    { "isolation", "thread", "thread isolation is" .. NOT_BUILT
-      .. '; what works is "process" or "worker"' },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "restart_policy", true, "expected a table, given boolean true" },
-    { "resources", {}, "resource limits are" .. NOT_BUILT .. "; leave the key out" },
-    { "memory", "1MB", "memory limits are" .. NOT_BUILT .. "; leave the key out" },
+    { "resources", 5, "expected a table, given number 5" },
+    { "memory", "1MB", 'expected a size of at least 4MB (bytes, or a string such as "64KB"), '
+      .. 'given string "1MB"' },
     { "health", true, 'expected a table or false, given boolean true' },
-    { "security", {}, "the sandbox is" .. NOT_BUILT .. "; leave the key out" },
+    { "security", "strict", 'expected a table, given string "strict"' },
     { "observability", {}, "tracing and custom metrics are" .. NOT_BUILT .. "; leave the key out" },
     { "verison", "1", 'unknown key; did you mean "version"?' },
     { "method", {}, 'unknown key; did you mean "methods"?' },
     { "preposterous", {}, "unknown key; allowed: all_methods_public, annotations, cwd, "
-      .. "dependencies, description, env, health, init, isolation, methods, name, "
-      .. "restart_policy, startup_timeout, transport and version" },
+      .. "dependencies, description, env, health, init, isolation, memory, methods, name, "
+      .. "resources, restart_policy, security, startup_timeout, transport and version" },
   }
   for _, case in ipairs(mistakes) do
     it("has its " .. case[1] .. " = " .. tostring(case[2]) .. " refused", function()

@@ -47,8 +47,8 @@ local defaults = {
   },
   testing = { use_mock_spawner = false },
   advanced = {
-    graceful_shutdown_timeout = 5000, liveness_sweep_interval = 30000, spare_worker = true,
-    handle_signals = true,
+    graceful_shutdown_timeout = 5000, liveness_sweep_interval = 30000, interrupt_grace = 1000,
+    spare_worker = true, handle_signals = true,
   },
   logs = { format = "auto" },
   limits = { frame = 67108864, nesting = 64, outstanding = 65536 },
@@ -138,8 +138,6 @@ describe("config.check", function()
   end
 
   local not_built = {
-    { "isolation", "thread", "thread isolation is" .. NOT_BUILT
-      .. '; what works is "process" or "worker"' },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "transport", "websocket",
       "the websocket transport is" .. NOT_BUILT .. '; what works is "unix"' },
@@ -149,8 +147,6 @@ describe("config.check", function()
       "the redis store is" .. NOT_BUILT .. '; what works is "memory" or "sqlite"' },
     { "host", "0.0.0.0", "the tcp transport is" },
     { "tls", {}, "the tcp transport is" },
-    { "resources.max_memory", "256MB", "resource limits are" },
-    { "resources.max_cpu", 0.5, "resource limits are" },
     { "advanced.temp_dir", "/tmp", "temporary files are" },
   }
   for _, case in ipairs(not_built) do
@@ -174,9 +170,9 @@ describe("config.check", function()
     { "logs.fromat", "json", 'unknown key; did you mean "format"?' },
     { "limits.nestin", 3, 'unknown key; did you mean "nesting"?' },
     { "kubernetes", {}, "unknown key; allowed: advanced, isolation, limits, logs, monitoring, "
-      .. "preload, resources, restart_policy, store, testing and transport" },
+      .. "preload, resources, restart_policy, security, store, testing and transport" },
     { "isolation", "proces", 'unknown value "proces"; did you mean "process"?' },
-    { "isolation", 1, 'expected "process" or "worker", given number 1' },
+    { "isolation", 1, 'expected "process" or "worker" or "thread", given number 1' },
     { "transport", "unxi", 'unknown value "unxi"; did you mean "unix"?' },
     { "store", "memroy", 'unknown value "memroy"; did you mean "memory"?' },
     { "store", 5, 'expected "memory" or "sqlite" or a table, given number 5' },
@@ -359,16 +355,13 @@ describe("config.spawn_options", function()
     { "options", "x", 'expected a table, given string "x"' },
     { "nmae", "x", 'unknown key; did you mean "name"?' },
     { "stratup_timeout", 1, 'unknown key; did you mean "startup_timeout"?' },
-    { "preposterous", 1, "unknown key; allowed: cwd, dependencies, env, health, isolation, name, "
-      .. "options, restart_policy, shutdown_timeout, startup_timeout, timeout and transport" },
-    { "isolation", "thread", "thread isolation is" .. NOT_BUILT
-      .. '; what works is "process" or "worker"' },
+    { "preposterous", 1, "unknown key; allowed: cwd, dependencies, env, health, isolation, "
+      .. "memory, name, options, resources, restart_policy, security, shutdown_timeout, "
+      .. "startup_timeout, timeout and transport" },
     { "transport", "tcp", "the tcp transport is" .. NOT_BUILT .. '; what works is "unix"' },
     { "transport", "pipe", 'unknown value "pipe"; allowed: "unix"' },
   }
   for key, feature in pairs {
-    resources = "resource limits are",
-    memory = "memory limits are", security = "the sandbox is",
     observability = "tracing and custom metrics are",
   } do
     mistakes[#mistakes + 1] = { key, {}, feature .. NOT_BUILT .. "; leave the key out" }

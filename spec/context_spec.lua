@@ -158,6 +158,26 @@ describe("what goes along with a call", function()
     assert.equal("k", seen.idempotency_key)
   end))
 
+  it("is the key alone of a proxy with nothing else", managed(function(pm)
+    local worker = pm:spawn("workers.context", { timeout = "5s" })
+    local pool = pm:create_pool("workers.context", { name = "pool", size = 1 })
+    for _, service in ipairs { worker, worker:with { timeout = false }, pool } do
+      local one = service:with { idempotency_key = "1" }
+      local two = service:with { idempotency_key = "2" }
+      local seen = one:seen()
+      assert.equal("1", seen.idempotency_key)
+      assert.same({}, seen.headers)
+      assert.equal("2", two:seen().idempotency_key)
+      assert.equal("2", one.seen(two).idempotency_key)
+      assert.equal("1", one.async:seen():await().idempotency_key)
+      assert.equal("2", one:with({ idempotency_key = "2" }):seen().idempotency_key)
+      assert.equal("1", one:with({ timeout = "1s" }):seen().idempotency_key)
+      assert.is_nil(service:seen().idempotency_key)
+    end
+    assert.equal("1", pool:with({ idempotency_key = "1" }):invoke("seen").idempotency_key)
+    pm:stop_all(0)
+  end))
+
   it("is passed on if it is a trace", managed(function(pm)
     local worker = pm:spawn("workers.context", { name = "outer" })
     pm:spawn("workers.context", { name = "inner" })

@@ -68,6 +68,8 @@ describe("a method that is idempotent by key", function()
       assert.same(one, call("7", "keyed", { id = 8 })) -- a key is a key, whoever says it
       assert.is_not_same(one, { pool:keyed { id = 8 } })
       expect.part("call the method with a colon", select(2, pcall(pool.default, {}, "a")))
+      local with = pool:with { idempotency_key = "key" }
+      expect.part("call the method with a colon", select(2, pcall(with.default, pool, "a")))
     end))
 
   it("is run by nobody when key_fn raises or has no key", once({ size = 1 },

@@ -85,6 +85,24 @@ describe("proxy:with", function()
     expect.part("with: expected a table",
       expect.error("invalid_config", worker.with, worker, "50ms").message)
   end))
+
+  it("gives with a key alone what else it gives, too", managed(function(pm)
+    local worker = pm:spawn "workers.echo"
+    local keyed, other = worker:with { idempotency_key = "k" }, pm:spawn "workers.echo"
+    assert.equal(1, keyed:echo(1))
+    assert.equal(keyed.echo, worker:with({ idempotency_key = "l" }).echo)
+    assert.equal(worker:__id(), keyed:__id())
+    assert.equal(tostring(worker), tostring(keyed))
+    for _, given in ipairs { worker, other, other:with { idempotency_key = "k" }, {}, "text" } do
+      expect.part("call the method with a colon", select(2, pcall(keyed.echo, given)))
+    end
+    expect.part("call the method with a colon", select(2, pcall(worker.echo, keyed)))
+    expect.error("method_not_found", keyed.ecko, keyed)
+    expect.error("invalid_config", function()
+      keyed.name = "another"
+    end)
+    assert.is_nil(keyed[2])
+  end))
 end)
 
 describe("a proxy", function()

@@ -116,7 +116,7 @@ describe("The definition files", function()
         names[name] = titan[name]
       end
     end
-    for _, name in ipairs { "workflow", "actor", "buffer" } do
+    for _, name in ipairs { "workflow", "actor" } do
       if names[name] then
         refused[name] = true
         refuses(text.not_built("titan." .. name), titan[name])

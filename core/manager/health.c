@@ -51,7 +51,7 @@ static struct health_sight look(const struct process *p)
         .calls = status_load(page->calls),
         .ended = status_load(page->ended),
         .started_ns = status_load(page->running_started_ns),
-        .in_method = status_load(page->running_method) != STATUS_NO_METHOD,
+        .in_method = status_load(page->running_method) < STATUS_TASK,
         .loop_turns = p->health.asks[0].answered,
     };
 }
@@ -320,10 +320,14 @@ static void timed_out(struct process *p)
     struct health_answer a = {0};
     char state = scheduler_state(p->pid);
 
-    seen.stopped = state == 'T';
+    seen.stopped = state == 'T' && !process_is_slowed(p);
     seen.traced = state == 't';
     a.found = health_silence(&h->life, &seen, h->options.hang_after_ms,
                              reactor_now_ms(p->manager->reactor));
+    if (process_is_slowed(p) && a.found > FOUND_BUSY) {
+        note_life(p); /* it is the watch of max_cpu that keeps it from answering */
+        a.found = FOUND_BUSY;
+    }
     describe_silence(p, &seen, &a);
     count_answer(h, &a);
     withdraw(h);

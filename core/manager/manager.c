@@ -117,6 +117,7 @@ static void for_living(struct manager *m, void (*step)(struct process *p))
 static void on_warm(void *ctx)
 {
     spare_adopt(ctx);
+    manager_groups_tell(ctx);
     for_living(ctx, process_adopt);
 }
 
@@ -249,17 +250,21 @@ int manager_open(struct manager *m, struct reactor *r, const struct manager_opti
     list_init(&m->ended);
     flusher_init(&m->turn, end_of_turn);
     m->sweep_interval_ms = options->sweep_interval_ms;
+    m->interrupt_grace_ms = options->interrupt_grace_ms;
     spare_init(m, options->spare);
+    m->groups.root = options->cgroup_root ? strdup(options->cgroup_root) : NULL;
     if (!manager_sweep_later(m)) {
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
     if (zygote_open(&m->zygote, r, options->boot, &zygote_events, m) < 0) {
         timer_disarm(r, &m->sweep);
+        manager_groups_close(m);
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory or descriptors");
     }
     if (zygote_start(&m->zygote, why) < 0) {
         timer_disarm(r, &m->sweep);
         zygote_close(&m->zygote);
+        manager_groups_close(m);
         return why->code;
     }
     return TITAN_OK;
@@ -304,6 +309,7 @@ void manager_close(struct manager *m)
     m->sched = NULL;
     spare_close(m);
     zygote_close(&m->zygote);
+    manager_groups_close(m);
     reactor_flush_later(m->reactor, &m->turn);
 }
 

@@ -58,15 +58,20 @@ struct manager {
     struct spare spare;
     struct timer sweep;
     uint32_t sweep_interval_ms;
+    uint32_t interrupt_grace_ms;
     unsigned sweeps;
+    struct manager_groups groups;
     bool closing;
 };
 
 struct manager_options {
     struct wire_limits limits;  /* of the workers' data connections */
     uint32_t sweep_interval_ms; /* how often the kernel is asked about every process (sweep.c) */
-    bool spare;                 /* whether a worker is forked ahead of its need (spare.h) */
-    struct span boot;           /* goes to the zygote, which starts at once */
+    const char *cgroup_root;    /* NULL, or see cgroups_find; copied */
+    /* How long a worker that was interrupted may go on before it is killed (watchdog.h). */
+    uint32_t interrupt_grace_ms;
+    bool spare;       /* whether a worker is forked ahead of its need (spare.h) */
+    struct span boot; /* goes to the zygote, which starts at once */
     const struct thread_guest *thread_guest; /* what runs on threads */
     unsigned threads; /* of isolation "thread"; 0: as many as there are processors */
 };

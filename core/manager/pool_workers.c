@@ -179,7 +179,7 @@ static bool comes_back(const struct pool_worker *w, const struct process *proces
 static void note_blame(struct pool_worker *w, const struct process *process)
 {
     bool waited =
-        process->status == NULL || status_load(process->status->running_method) == STATUS_NO_METHOD;
+        process->status == NULL || status_load(process->status->running_method) >= STATUS_TASK;
 
     w->blame = (waited ? POOL_BLAME_WAITING : POOL_BLAME_RUNNING) /
                (w->seat.in_flight > 0 ? w->seat.in_flight : 1);

@@ -11,6 +11,11 @@
 #include "manager/manager.h"
 #include "manager/process_parts.h"
 
+void process_next_id(const struct manager *m, char id[PROCESS_ID_MAX])
+{
+    snprintf(id, PROCESS_ID_MAX, "w%llu", (unsigned long long)m->next_number + 1);
+}
+
 struct process *process_new(struct manager *m, const struct process_spec *spec)
 {
     struct process *p = calloc(1, sizeof *p);
@@ -23,6 +28,9 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
         free(p);
         return NULL;
     }
+    if (spec->cargo != NULL) {
+        (void)cargo_keep(spec->cargo, &p->cargo); /* which has no bytes to be copied */
+    }
     p->manager = m;
     p->body = spec->body ? spec->body : &body_process;
     list_init(&p->link);
@@ -30,11 +38,14 @@ struct process *process_new(struct manager *m, const struct process_spec *spec)
     list_init(&p->relays);
     list_init(&p->asked);
     snprintf(p->name, sizeof p->name, "%s", spec->name);
-    snprintf(p->id, sizeof p->id, "w%llu", (unsigned long long)++m->next_number);
+    process_next_id(m, p->id);
+    m->next_number++;
     p->pidfd = -1;
     p->exit_code = -1;
     p->alarm.fire = process_alarm_rang;
     health_init(p);
+    watchdog_init(p);
+    process_limits_init(p);
     p->startup_timeout_ms = spec->startup_timeout_ms;
     p->call_timeout_ms = spec->call_timeout_ms;
     p->restart = spec->restart;
@@ -50,6 +61,7 @@ void process_free(struct process *p)
     p->body->forget(p);
     restart_history_free(&p->restarts);
     buf_free(&p->spec);
+    cargo_free(&p->cargo);
     map_free(&p->relay_ids);
     free(p);
 }
@@ -62,6 +74,7 @@ void process_destroy(struct process *p)
     process_strike(p);
     p->body->kill(p);
     p->body->reap(p);
+    process_limits_reaped(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     health_reset(p);
     list_remove(&p->queued);

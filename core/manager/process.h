@@ -28,7 +28,9 @@
 #include "manager/body.h"
 #include "manager/health.h"
 #include "manager/output.h"
+#include "manager/process_limits.h"
 #include "manager/restart.h"
+#include "manager/watchdog.h"
 #include "rpc/peer.h"
 #include "spawn/thread.h"
 #include "worker/status.h"
@@ -99,6 +101,7 @@ struct process {
     uint64_t tag;           /* of the fork asked for; another one after each try */
     unsigned zygote_number; /* which zygote was asked */
     struct buf spec;
+    struct cargo cargo; /* of the spec, until it has ended */
     const struct body *body;
     pid_t pid; /* 0 until forked */
     int pidfd; /* -1 until forked and after the end; the watch owns it */
@@ -110,6 +113,8 @@ struct process {
     struct peer control;
     struct status_page *status; /* stays mapped for reports */
     struct health health;
+    struct watchdog watchdog;
+    struct process_limits limits;
     struct output out;
     struct output err;
     struct timer alarm; /* the startup timeout, the stop deadline, CLOSING's grace, the backoff */
@@ -126,11 +131,15 @@ struct process {
     struct failure last_life_error; /* why there was a restart */
 };
 
+/* The id of the next process that is spawned. */
+void process_next_id(const struct manager *m, char id[PROCESS_ID_MAX]);
+
 /* What process_spawn needs to know; everything is copied. */
 struct process_spec {
     const char *name;
     const struct body *body; /* NULL: body_process */
     struct span spec;        /* a MessagePack value for the worker's guest */
+    struct cargo *cargo; /* what that refers to, which the process takes over; or NULL */
     uint32_t startup_timeout_ms;
     uint32_t call_timeout_ms; /* 0: calls have no deadline of their own */
     struct restart_policy restart;

@@ -80,6 +80,7 @@ void process_close_connections(struct process *p, const struct failure *why)
 {
     peer_close(&p->data, why);
     peer_close(&p->control, why);
+    watchdog_stop(p);
     manager_relays_drop(p);
     own_requests_drop(p);
 }
@@ -133,6 +134,7 @@ static int64_t restart_by_policy(struct process *p)
 static void end(struct process *p)
 {
     p->state = PROCESS_ENDED;
+    cargo_free(&p->cargo);
     manager_process_ended(p->manager, p);
     if (p->keeper != NULL) {
         p->keeper->ended(p->keeper, p);
@@ -167,6 +169,7 @@ void process_finish(struct process *p)
         return; /* an answer's receiver has closed the manager */
     }
     p->body->reap(p);
+    process_limits_reaped(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     p->state = PROCESS_DOWN;
     p->ended_ns = now_ns();

@@ -19,6 +19,7 @@ static int open_ours(struct process *p, int ours[WORKER_FDS])
 
     if (code == TITAN_OK) {
         ours[FD_DATA] = -1;
+        watchdog_watch(p);
         code = peer_open(&p->control, m->reactor, ours[FD_CONTROL], &control_limits,
                          &process_control_events, p);
     }
@@ -60,8 +61,8 @@ static int send_start(struct process *p, int ours[WORKER_FDS])
     p->state = PROCESS_FORKING;
     p->tag = ++p->manager->next_tag;
     p->zygote_number = p->manager->zygote.deaths;
-    return peer_notify(&p->control, "start",
-                       (struct span){buf_front(&p->spec), buf_len(&p->spec)}) < 0
+    return peer_notify_with(&p->control, "start",
+                            (struct span){buf_front(&p->spec), buf_len(&p->spec)}, &p->cargo) < 0
                ? -ENOMEM
                : 0;
 }
@@ -100,6 +101,7 @@ static void begin_forked(struct process *p)
     int pidfd;
     pid_t pid;
 
+    process_limits_fork(p);
     if (spare_take(p->manager, &b, &pid, &pidfd)) {
         fork_spare(p, &b, pid, pidfd);
     } else {

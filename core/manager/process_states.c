@@ -35,6 +35,7 @@ void process_enter_killed(struct process *p)
     p->state = PROCESS_KILLED;
     process_strike(p);
     timer_disarm(p->manager->reactor, &p->alarm);
+    timer_disarm(p->manager->reactor, &p->limits.look);
     p->body->kill(p);
 }
 
@@ -42,6 +43,7 @@ static void enter_closing(struct process *p)
 {
     p->state = PROCESS_CLOSING;
     process_strike(p);
+    process_limits_continue(p);
     if (!timer_arm(p->manager->reactor, &p->alarm, CLOSING_GRACE_MS, true)) {
         process_enter_killed(p);
     }
@@ -58,6 +60,7 @@ static void closing_timed_out(struct process *p)
 static void started(struct process *p)
 {
     p->state = PROCESS_STARTING;
+    process_limits_started(p);
     p->manager->events->forked(p->manager->ctx, p);
 }
 
@@ -116,6 +119,7 @@ static void begin_stop(struct process *p)
     process_strike(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     health_stop(p);
+    process_limits_continue(p);
     if (peer_notify(&p->control, "shutdown", NO_PARAMS) < 0 ||
         peer_notify(&p->data, "drain", NO_PARAMS) < 0) {
         process_enter_killed(p);

@@ -29,6 +29,7 @@ static int open_links(struct process *p, const struct thread_ends *ends)
         inproc_abandon(ends->control, 0);
         return code;
     }
+    watchdog_watch(p);
     code = peer_open_inproc(&p->control, m->reactor, ends->control, 0, &control_limits,
                             &process_control_events, p);
     if (code < 0) {
@@ -48,7 +49,8 @@ static int prepare(struct process *p)
         code = m->directory ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
     }
     if (code == TITAN_OK && p->body == &body_thread && m->sched == NULL) {
-        m->sched = sched_open(&(struct sched_options){.threads = m->threads});
+        m->sched =
+            sched_open(&(struct sched_options){.threads = m->threads, .overdue = thread_overdue});
         code = m->sched ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
     }
     if (code < 0) {
@@ -90,8 +92,8 @@ static void begin(struct process *p)
     p->status = ends.status;
     code = open_links(p, &ends);
     if (code == TITAN_OK) {
-        code = peer_notify(&p->control, "start",
-                           (struct span){buf_front(&p->spec), buf_len(&p->spec)});
+        code = peer_notify_with(&p->control, "start",
+                                (struct span){buf_front(&p->spec), buf_len(&p->spec)}, &p->cargo);
     }
     process_dispatch(p, EVENT_FORKED);
     if (code < 0) {
@@ -130,8 +132,14 @@ static void kill_thread(struct process *p)
 
 static int signal_thread(struct process *p, int signal)
 {
-    (void)signal;
-    return exists(p) ? -ENOTSUP : -ESRCH;
+    if (!exists(p)) {
+        return -ESRCH;
+    }
+    if (signal != SIGURG) {
+        return -ENOTSUP;
+    }
+    thread_interrupt(p->thread);
+    return 0;
 }
 
 static void reap(struct process *p)

@@ -19,25 +19,25 @@ struct relay {
     uint64_t deadline_ms;  /* by the loop's clock; 0: none */
     struct buf held;       /* what is passed on while it waits for a worker of the pool */
     size_t method_len, params_len;
+    struct cargo held_cargo;
 };
 
 /* What is passed on of a request. */
 struct passed {
     struct span method, params, header;
+    struct cargo *cargo; /* of the params, or NULL */
 };
 
-/* Bytes that are passed on must be well-formed, or the receiver would blame the manager. The list
- * around the values does not count. */
-static bool well_formed(struct span payload, unsigned nesting)
+/* What `from` sends just now is passed on with its cargo, and must be well-formed, or the receiver
+ * would blame the manager. The list around the values does not count. */
+static bool well_formed(const struct peer *from, struct span payload, unsigned nesting)
 {
-    struct mp_reader r = {payload.at, payload.at + payload.len};
-
-    return mp_skip(&r, nesting + 1) == NULL && r.at == r.end;
+    return cargo_fits(from->arrived, payload, nesting + 1);
 }
 
 /* The values of an item: a list of which the first is not nil, or nothing, where a stream begins.
  */
-static bool item_well_formed(struct span values, unsigned nesting)
+static bool item_well_formed(const struct peer *from, struct span values)
 {
     struct mp_reader r = {values.at, values.at + values.len};
     struct mp_token list;
@@ -45,7 +45,8 @@ static bool item_well_formed(struct span values, unsigned nesting)
     if (mp_next(&r, &list) != NULL || list.type != MP_ARRAY) {
         return false;
     }
-    return values.len == 1 || (r.at < r.end && *r.at != 0xc0 && well_formed(values, nesting));
+    return values.len == 1 ||
+           (r.at < r.end && *r.at != 0xc0 && well_formed(from, values, from->limits.nesting));
 }
 
 static void relay_free(struct relay *r)
@@ -53,17 +54,20 @@ static void relay_free(struct relay *r)
     map_remove(&r->from->relay_ids, &r->by_id);
     list_remove(&r->link);
     buf_free(&r->held);
+    cargo_free(&r->held_cargo);
     free(r);
 }
 
-static void pass_on(struct peer *to, uint32_t id, struct span payload, bool is_error)
+static void pass_on(struct peer *to, uint32_t id, struct span payload, const struct cargo *cargo,
+                    bool is_error)
 {
     struct draft d;
 
     if (answer_begin(to, &d, id, is_error) < 0) {
         return;
     }
-    if (!buf_append(peer_out(to), payload.at, payload.len)) {
+    if (!buf_append(peer_out(to), payload.at, payload.len) ||
+        cargo_load_all(&to->loading, cargo, NULL) < 0) {
         answer_abort(to, &d);
         return;
     }
@@ -80,11 +84,11 @@ static void answered(struct call *c, const struct reply *reply)
     pool_give_back(&r->pooled, reply->code);
     relay_free(r);
     if (reply->code == TITAN_E_REMOTE_ERROR) {
-        pass_on(to, id, reply->error, true);
+        pass_on(to, id, reply->error, NULL, true);
     } else if (reply->code < 0) {
         answer_failure(to, id, reply->failure);
-    } else if (well_formed(reply->results, to->limits.nesting)) {
-        pass_on(to, id, reply->results, false);
+    } else if (well_formed(reply->peer, reply->results, to->limits.nesting)) {
+        pass_on(to, id, reply->results, reply->peer->arrived, false);
     } else {
         fail(&garbage, TITAN_E_PROTOCOL_ERROR, "the service's answer is malformed");
         answer_failure(to, id, &garbage);
@@ -109,11 +113,11 @@ static void item_came(struct call *c, struct span values)
     struct peer *service = c->peer;
     struct failure why;
 
-    if (!item_well_formed(values, service->limits.nesting)) {
+    if (!item_well_formed(service, values)) {
         fail(&why, TITAN_E_PROTOCOL_ERROR, "the service's stream is malformed");
         call_cancel(c, &why);
         peer_blame(service, "an item that is malformed");
-    } else if (item_send(&r->from->data, r->id, values) < 0) {
+    } else if (item_send(&r->from->data, r->id, values, service->arrived) < 0) {
         fail(&why, TITAN_E_LIMIT_EXCEEDED, "no memory to pass an item on");
         call_cancel(c, &why);
     }
@@ -138,6 +142,11 @@ static int forward(struct relay *r, struct process *to, const struct passed *pas
         request_abort(&to->data, &d);
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
+    code = cargo_load_all(&to->data.loading, passed->cargo, why);
+    if (code < 0) {
+        request_abort(&to->data, &d);
+        return code;
+    }
     return request_end(&to->data, &d, &r->call, 0, why);
 }
 
@@ -149,14 +158,17 @@ static bool hold(struct relay *r, const struct passed *passed)
     r->params_len = passed->params.len;
     return buf_append(&r->held, passed->method.at, passed->method.len) &&
            buf_append(&r->held, passed->params.at, passed->params.len) &&
-           (passed->header.len == 0 || buf_append(&r->held, passed->header.at, passed->header.len));
+           (passed->header.len == 0 ||
+            buf_append(&r->held, passed->header.at, passed->header.len)) &&
+           (passed->cargo == NULL || cargo_keep(passed->cargo, &r->held_cargo));
 }
 
-static struct passed held(const struct relay *r)
+static struct passed held(struct relay *r)
 {
     const uint8_t *at = buf_front(&r->held);
     size_t header_at = r->method_len + r->params_len;
-    struct passed passed = {{at, r->method_len}, {at + r->method_len, r->params_len}, {NULL, 0}};
+    struct passed passed = {
+        {at, r->method_len}, {at + r->method_len, r->params_len}, {NULL, 0}, &r->held_cargo};
 
     if (buf_len(&r->held) > header_at) {
         passed.header = (struct span){at + header_at, buf_len(&r->held) - header_at};
@@ -187,10 +199,18 @@ static void left_queue(struct pool_call *c, const struct failure *refusal)
     struct relay *r = list_entry(c, struct relay, pooled);
     struct passed passed = held(r);
     struct failure why;
+    int code = TITAN_OK;
 
     if (refusal != NULL) {
         why = *refusal;
-    } else if (go_on(r, TITAN_OK, &passed, &why) >= 0) {
+        code = refusal->code;
+    } else {
+        code = go_on(r, TITAN_OK, &passed, &why);
+    }
+    if (code == TITAN_OK) {
+        cargo_free(&r->held_cargo);
+    }
+    if (code >= 0) {
         return;
     }
     answer_failure(&r->from->data, r->id, &why);
@@ -261,7 +281,7 @@ static struct relay *relay_new(struct process *from, uint32_t id)
 static void relay(struct manager *m, struct process *from, const struct message *request,
                   const struct header *header)
 {
-    struct passed passed = {request->method, request->payload, {NULL, 0}};
+    struct passed passed = {request->method, request->payload, {NULL, 0}, from->data.arrived};
     struct relay *r = relay_new(from, request->id);
     struct failure why;
 
@@ -286,7 +306,8 @@ void manager_relay(struct manager *m, struct process *from, const struct message
 {
     struct header header;
 
-    if (request->method.at == NULL || !well_formed(request->payload, m->limits.nesting)) {
+    if (request->method.at == NULL ||
+        !well_formed(&from->data, request->payload, m->limits.nesting)) {
         peer_blame(&from->data, "a request whose params are malformed or that names no method");
         return;
     }

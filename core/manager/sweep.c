@@ -16,6 +16,7 @@ static struct process *find_dead(struct manager *m)
             if (p->pidfd >= 0 && process_has_exited(p->pidfd) == 1) {
                 return p;
             }
+            process_limits_sweep(p);
         }
     }
     return NULL;

@@ -1,5 +1,6 @@
 #include "rpc/peer.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,28 @@
 
 /* Stands in the table for a call nobody waits for any more, until the other side has answered. */
 static struct call abandoned;
+
+/* Completes the frame opened at `at` and puts its cargo before it. */
+static bool close_frame(struct peer *p, size_t at)
+{
+    size_t limit = p->limits.frame;
+
+    if (p->loading.len == 0) {
+        return frame_close(peer_out(p), at, p->limits.frame);
+    }
+    if (p->loading.bytes > limit || !frame_close(peer_out(p), at, limit - p->loading.bytes)) {
+        buf_truncate(peer_out(p), at);
+        cargo_clear(&p->loading);
+        return false;
+    }
+    return cargo_send(&p->loading, at);
+}
+
+static void take_back(struct peer *p, size_t frame_at)
+{
+    buf_truncate(peer_out(p), frame_at);
+    cargo_clear(&p->loading);
+}
 
 /* ---- the numbers of calls ---- */
 
@@ -36,11 +59,13 @@ static bool ids_grow(struct peer *p)
     return true;
 }
 
+/* Of a call that was detached. */
 static void id_release(struct peer *p, uint32_t id)
 {
     p->calls[id] = NULL;
     p->free_ids[p->free_len++] = id;
     p->outstanding--;
+    p->given_up--;
 }
 
 /* ---- calls ---- */
@@ -52,7 +77,13 @@ static void detach(struct call *c)
 
     timer_disarm(p->reactor, &c->deadline);
     p->calls[c->id] = &abandoned;
+    p->given_up++;
     c->peer = NULL;
+}
+
+bool peer_gave_up(const struct peer *p, uint32_t id)
+{
+    return id < p->calls_cap && p->calls[id] == &abandoned;
 }
 
 static void send_cancel(struct peer *p, uint32_t id)
@@ -93,6 +124,9 @@ void call_forget(struct call *c)
     if (p != NULL) {
         detach(c);
         send_cancel(p, c->id);
+        if (p->gave_up != NULL) {
+            p->gave_up(p, c->id);
+        }
     }
 }
 
@@ -155,29 +189,36 @@ int request_begin(struct peer *p, struct draft *d, uint32_t method_id, struct sp
 
 void request_abort(struct peer *p, struct draft *d)
 {
-    buf_truncate(peer_out(p), d->frame_at);
+    take_back(p, d->frame_at);
 }
 
 int request_end(struct peer *p, struct draft *d, struct call *c, uint32_t timeout_ms,
                 struct failure *why)
 {
-    if (!frame_close(peer_out(p), d->frame_at, p->limits.frame)) {
+    if (c != NULL) {
+        c->deadline.fire = deadline_passed;
+    }
+    if (c != NULL && timeout_ms > 0 && !timer_arm(p->reactor, &c->deadline, timeout_ms, false)) {
+        request_abort(p, d);
+        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    }
+    if (!close_frame(p, d->frame_at)) {
+        if (c != NULL) {
+            timer_disarm(p->reactor, &c->deadline);
+        }
         return fail(why, TITAN_E_LIMIT_EXCEEDED,
                     "the message is larger than a frame may be (limits.frame = %u bytes)",
                     p->limits.frame);
     }
-    c->deadline.fire = deadline_passed;
-    if (timeout_ms > 0 && !timer_arm(p->reactor, &c->deadline, timeout_ms, false)) {
-        request_abort(p, d);
-        return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
+    if (c != NULL) {
+        c->peer = p;
+        c->id = d->id;
+        c->timeout_ms = timeout_ms;
+        c->streams = false;
     }
     p->free_len--;
     p->outstanding++;
-    p->calls[d->id] = c;
-    c->peer = p;
-    c->id = d->id;
-    c->timeout_ms = timeout_ms;
-    c->streams = false;
+    p->calls[d->id] = c ? c : &abandoned;
     channel_written(p->channel);
     return TITAN_OK;
 }
@@ -218,7 +259,12 @@ bool call_give_credit(struct call *c, uint32_t bytes)
         return false;
     }
     c->credit += bytes;
-    (void)send_credit(c->peer, c->id, bytes);
+    while (bytes > 0) { /* an item may be larger than the window, a credit cannot */
+        uint32_t part = bytes < STREAM_WINDOW ? bytes : STREAM_WINDOW;
+
+        (void)send_credit(c->peer, c->id, part);
+        bytes -= part;
+    }
     return true;
 }
 
@@ -235,6 +281,32 @@ void peer_fail_calls(struct peer *p, const struct failure *failure)
 }
 
 /* ---- what comes in ---- */
+
+static const struct failure cargo_missing = {
+    TITAN_E_LIMIT_EXCEEDED,
+    "a buffer or a large string that came along could not be received: the receiver is out of "
+    "descriptors (raise `ulimit -n`) or of memory",
+};
+
+static void lose(struct peer *p, int code, const char *why)
+{
+    if (!p->lost) {
+        p->lost = true;
+        p->events->lost(p->ctx, code, why);
+    }
+}
+
+static void blame_if(struct peer *p, const char *wrong)
+{
+    if (wrong != NULL) {
+        peer_blame(p, wrong);
+    }
+}
+
+static bool is_missing(const struct peer *p)
+{
+    return p->arrived != NULL && p->arrived->missing;
+}
 
 /* An answer to a number that is not under way is the other side's mistake. */
 static void take_response(struct peer *p, const struct message *m)
@@ -253,6 +325,10 @@ static void take_response(struct peer *p, const struct message *m)
     detach(c);
     id_release(p, m->id);
     reply.code = m->error.at ? TITAN_E_REMOTE_ERROR : TITAN_OK;
+    if (is_missing(p)) {
+        reply.code = cargo_missing.code;
+        reply.failure = &cargo_missing;
+    }
     c->done(c, &reply);
 }
 
@@ -272,9 +348,13 @@ static const char *take_item_of(struct call *c, struct span values)
     } else if (c->credit <= 0) {
         return "an item for which there is no credit";
     } else {
-        c->credit -= (int64_t)values.len;
+        c->credit -= (int64_t)(values.len + cargo_weight(c->peer->arrived));
     }
     timer_disarm(c->peer->reactor, &c->deadline);
+    if (is_missing(c->peer)) {
+        call_cancel(c, &cargo_missing);
+        return NULL;
+    }
     c->item(c, values);
     return NULL;
 }
@@ -289,8 +369,25 @@ static void take_item(struct peer *p, const struct message *m)
     } else if (c != &abandoned) {
         wrong = take_item_of(c, m->payload);
     }
-    if (wrong != NULL) {
-        peer_blame(p, wrong);
+    blame_if(p, wrong);
+}
+
+static void take_request(struct peer *p, const struct message *m)
+{
+    if (is_missing(p)) {
+        (void)answer_failure(p, m->id, &cargo_missing);
+    } else {
+        p->events->request(p->ctx, m);
+    }
+}
+
+/* Nobody waits for an answer: without what it says the conversation makes no sense. */
+static void take_notification(struct peer *p, const struct message *m)
+{
+    if (is_missing(p)) {
+        lose(p, cargo_missing.code, cargo_missing.message);
+    } else {
+        p->events->notification(p->ctx, m);
     }
 }
 
@@ -298,13 +395,13 @@ static void take_message(struct peer *p, const struct message *m)
 {
     switch (m->kind) {
     case MESSAGE_REQUEST:
-        p->events->request(p->ctx, m);
+        take_request(p, m);
         break;
     case MESSAGE_RESPONSE:
         take_response(p, m);
         break;
     case MESSAGE_NOTIFICATION:
-        p->events->notification(p->ctx, m);
+        take_notification(p, m);
         break;
     case MESSAGE_CANCEL:
         p->events->cancel(p->ctx, m->id);
@@ -319,20 +416,77 @@ static void take_message(struct peer *p, const struct message *m)
             p->events->credit(p->ctx, m->id, m->credit);
         }
         break;
-    }
-}
-
-static void lose(struct peer *p, int code, const char *why)
-{
-    if (!p->lost) {
-        p->lost = true;
-        p->events->lost(p->ctx, code, why);
+    case MESSAGE_CARGO:
+        peer_blame(p, "a cargo of a cargo");
+        break;
+    case MESSAGE_ARENA:
+        blame_if(p, lane_hear_arena(&p->lane));
+        break;
+    case MESSAGE_RELEASE:
+        blame_if(p, lane_hear_release(&p->lane, m->block));
+        break;
     }
 }
 
 void peer_blame(struct peer *p, const char *why)
 {
     lose(p, TITAN_E_PROTOCOL_ERROR, why);
+}
+
+/* The message at the front of the bytes. Returns the size of its frame; 0 when more bytes are
+ * needed, TITAN_E_PROTOCOL_ERROR when it is none. */
+static int64_t parse(const struct peer *p, const uint8_t *bytes, size_t len, struct message *m,
+                     struct failure *why)
+{
+    int64_t size = frame_find(bytes, len, p->limits.frame, why);
+    struct span body = {bytes + FRAME_HEAD, (size_t)size - FRAME_HEAD};
+
+    return size > 0 && message_parse(body, &p->limits, m, why) < 0 ? TITAN_E_PROTOCOL_ERROR : size;
+}
+
+static int take_with_cargo(struct peer *p, struct span pieces, const struct message *m,
+                           size_t bytes_max, struct failure *why)
+{
+    struct cargo cargo = {.lane = &p->lane};
+    struct cargo *before = p->arrived;
+    int code = cargo_read(&cargo, pieces, bytes_max, why);
+
+    if (code == TITAN_OK) {
+        p->arrived = &cargo;
+        take_message(p, m);
+        p->arrived = before;
+    }
+    cargo_free(&cargo);
+    return code;
+}
+
+/* One message, with its cargo, which waits for it. Returns as parse does. */
+static int64_t take_one(struct peer *p, const uint8_t *bytes, size_t len, struct failure *why)
+{
+    struct message m, next;
+    int64_t size = parse(p, bytes, len, &m, why);
+    int64_t next_size;
+
+    if (size <= 0) {
+        return size;
+    }
+    if (m.kind != MESSAGE_CARGO) {
+        p->arrived = NULL;
+        take_message(p, &m);
+        return size;
+    }
+    next_size = parse(p, bytes + size, len - (size_t)size, &next, why);
+    if (next_size <= 0) {
+        return next_size;
+    }
+    if (next.kind > MESSAGE_NOTIFICATION && next.kind != MESSAGE_ITEM) {
+        return fail(why, TITAN_E_PROTOCOL_ERROR, "a cargo of a message that has none");
+    }
+    if (take_with_cargo(p, m.payload, &next, p->limits.frame - ((size_t)next_size - FRAME_HEAD),
+                        why) < 0) {
+        return TITAN_E_PROTOCOL_ERROR;
+    }
+    return size + next_size;
 }
 
 static size_t take_bytes(void *ctx, const uint8_t *bytes, size_t len)
@@ -342,20 +496,16 @@ static size_t take_bytes(void *ctx, const uint8_t *bytes, size_t len)
 
     while (p->channel != NULL && !p->lost) {
         struct failure why;
-        struct message m;
-        int64_t size = frame_find(bytes + taken, len - taken, p->limits.frame, &why);
+        int64_t size = take_one(p, bytes + taken, len - taken, &why);
 
         if (size == 0) {
             return taken;
         }
-        if (size < 0 ||
-            message_parse((struct span){bytes + taken + FRAME_HEAD, (size_t)size - FRAME_HEAD},
-                          &p->limits, &m, &why) < 0) {
+        if (size < 0) {
             peer_blame(p, why.message);
             break;
         }
         taken += (size_t)size;
-        take_message(p, &m);
     }
     return len; /* nobody wants the rest */
 }
@@ -366,7 +516,9 @@ static void channel_ended(void *ctx, int error)
     struct peer *p = ctx;
     bool in_frame = p->channel != NULL && buf_len(&p->channel->in) > 0;
 
-    if (error != 0) {
+    if (error == EPROTO) {
+        lose(p, TITAN_E_PROTOCOL_ERROR, "a descriptor that belongs to no message");
+    } else if (error != 0) {
         lose(p, TITAN_E_WORKER_LOST, strerror(error));
     } else if (in_frame) {
         lose(p, TITAN_E_WORKER_LOST, "the stream ended in the middle of a frame");
@@ -402,7 +554,7 @@ int answer_end(struct peer *p, struct draft *d, bool is_error)
         answer_abort(p, d);
         return TITAN_E_LIMIT_EXCEEDED;
     }
-    if (!frame_close(peer_out(p), d->frame_at, p->limits.frame)) {
+    if (!close_frame(p, d->frame_at)) {
         return TITAN_E_LIMIT_EXCEEDED;
     }
     channel_written(p->channel);
@@ -411,7 +563,7 @@ int answer_end(struct peer *p, struct draft *d, bool is_error)
 
 void answer_abort(struct peer *p, struct draft *d)
 {
-    buf_truncate(peer_out(p), d->frame_at);
+    take_back(p, d->frame_at);
 }
 
 int item_begin(struct peer *p, struct draft *d, uint32_t id)
@@ -434,32 +586,33 @@ int item_begin(struct peer *p, struct draft *d, uint32_t id)
     return TITAN_OK;
 }
 
-int item_end(struct peer *p, struct draft *d, uint32_t *len)
+int item_end(struct peer *p, struct draft *d, uint32_t *weight)
 {
-    size_t values_len = buf_len(peer_out(p)) - d->values_at;
+    size_t values_len = buf_len(peer_out(p)) - d->values_at + cargo_weight(&p->loading);
 
-    if (!frame_close(peer_out(p), d->frame_at, p->limits.frame)) {
+    if (!close_frame(p, d->frame_at)) {
         return TITAN_E_LIMIT_EXCEEDED;
     }
-    *len = (uint32_t)values_len;
+    *weight = (uint32_t)values_len;
     channel_written(p->channel);
     return TITAN_OK;
 }
 
-int item_send(struct peer *p, uint32_t id, struct span values)
+int item_send(struct peer *p, uint32_t id, struct span values, const struct cargo *cargo)
 {
     struct draft d;
-    uint32_t len;
+    uint32_t weight;
     int code = item_begin(p, &d, id);
 
     if (code < 0) {
         return code;
     }
-    if (!buf_append(peer_out(p), values.at, values.len)) {
+    if (!buf_append(peer_out(p), values.at, values.len) ||
+        cargo_load_all(&p->loading, cargo, NULL) < 0) {
         answer_abort(p, &d);
         return TITAN_E_LIMIT_EXCEEDED;
     }
-    return item_end(p, &d, &len);
+    return item_end(p, &d, &weight);
 }
 
 static bool write_pair(struct buf *b, const char *key, const char *value)
@@ -486,6 +639,12 @@ int answer_failure(struct peer *p, uint32_t id, const struct failure *failure)
 
 int peer_notify(struct peer *p, const char *method, struct span params)
 {
+    return peer_notify_with(p, method, params, NULL);
+}
+
+int peer_notify_with(struct peer *p, const char *method, struct span params,
+                     const struct cargo *cargo)
+{
     size_t at;
 
     if (p->channel == NULL) {
@@ -496,8 +655,8 @@ int peer_notify(struct peer *p, const char *method, struct span params)
     }
     if (!message_write_notification(peer_out(p), method) ||
         !buf_append(peer_out(p), params.at, params.len) ||
-        !frame_close(peer_out(p), at, p->limits.frame)) {
-        buf_truncate(peer_out(p), at);
+        cargo_load_all(&p->loading, cargo, NULL) < 0 || !close_frame(p, at)) {
+        take_back(p, at);
         return TITAN_E_LIMIT_EXCEEDED;
     }
     channel_written(p->channel);
@@ -518,20 +677,27 @@ static void init(struct peer *p, struct reactor *r, const struct wire_limits *li
     p->limits = *limits;
 }
 
+static int opened(struct peer *p, struct channel *c)
+{
+    p->channel = c;
+    p->lane.channel = c;
+    p->lane.reactor = p->reactor;
+    p->loading.lane = &p->lane;
+    return c != NULL ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
+}
+
 int peer_open(struct peer *p, struct reactor *r, int fd, const struct wire_limits *limits,
               const struct peer_events *events, void *ctx)
 {
     init(p, r, limits, events, ctx);
-    p->channel = channel_unix(r, fd, &channel_events, p);
-    return p->channel ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
+    return opened(p, channel_unix(r, fd, &channel_events, p));
 }
 
 int peer_open_inproc(struct peer *p, struct reactor *r, struct inproc_link *link, int end,
                      const struct wire_limits *limits, const struct peer_events *events, void *ctx)
 {
     init(p, r, limits, events, ctx);
-    p->channel = channel_inproc(link, end, r, &channel_events, p);
-    return p->channel ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
+    return opened(p, channel_inproc(link, end, r, &channel_events, p));
 }
 
 void peer_close(struct peer *p, const struct failure *failure)
@@ -540,6 +706,8 @@ void peer_close(struct peer *p, const struct failure *failure)
         return;
     }
     p->lost = true;
+    cargo_free(&p->loading);
+    lane_close(&p->lane);
     channel_close(&p->channel);
     peer_fail_calls(p, failure);
     free(p->calls);
@@ -548,4 +716,5 @@ void peer_close(struct peer *p, const struct failure *failure)
     p->free_ids = NULL;
     p->calls_cap = 0;
     p->free_len = 0;
+    p->given_up = 0;
 }

@@ -8,14 +8,16 @@
  *    that comes after the deadline can never be taken for another call's;
  *  - a call that is answered by a stream hears its items, from its beginning on, until it ends; the
  *    other side cannot send more of them than it was given credit for;
+ *  - a message whose cargo could not be received, for want of descriptors or memory, fails alone: a
+ *    request is answered, a call ends with TITAN_E_LIMIT_EXCEEDED;
  *  - bytes that are not the protocol end this conversation (`lost` with TITAN_E_PROTOCOL_ERROR)
  *    and nothing else.
  */
 #ifndef TITAN_RPC_PEER_H
 #define TITAN_RPC_PEER_H
 
+#include "rpc/cargo.h"
 #include "transport/inproc.h"
-#include "wire/message.h"
 
 struct peer;
 struct call;
@@ -66,7 +68,15 @@ struct peer {
     uint32_t *free_ids; /* a stack */
     uint32_t free_len;
     uint32_t outstanding;
+    uint32_t given_up; /* of these, those that nobody waits for any more */
     bool lost;
+    /* NULL, or: this call of ours has been given up, and the other side has not answered it. */
+    void (*gave_up)(struct peer *p, uint32_t id);
+    struct lane lane;
+    struct cargo loading; /* of the message that is being written */
+    /* Of the message that is being heard; NULL: it has none. Its strings lie in memory that the
+     * other side can write to: copied once, they are what they are. */
+    struct cargo *arrived;
 };
 
 /* Takes the descriptor over from success on. */
@@ -93,8 +103,9 @@ static inline struct buf *peer_out(struct peer *p)
 
 /*
  * Writing a request: begin, then append the params (one MessagePack array) to peer_out(), then, if
- * has_header, the header; then end. abort instead of end takes all of it back.
- * method.at == NULL: by method_id. begin fails with TITAN_E_OVERLOADED when too much is
+ * has_header, the header; then end. abort instead of end takes all of it back. What the params
+ * refer to is loaded into p->loading meanwhile. The same goes for all that is begun and ended
+ * below. method.at == NULL: by method_id. begin fails with TITAN_E_OVERLOADED when too much is
  * outstanding.
  */
 struct draft {
@@ -107,7 +118,8 @@ int request_begin(struct peer *p, struct draft *d, uint32_t method_id, struct sp
                   bool has_header, struct failure *why);
 void request_abort(struct peer *p, struct draft *d);
 
-/* From success on the call is under way. timeout_ms 0: no deadline. */
+/* From success on the call is under way. timeout_ms 0: no deadline. c == NULL: what the answer is
+ * nobody wants to know, and there is no deadline. */
 int request_end(struct peer *p, struct draft *d, struct call *c, uint32_t timeout_ms,
                 struct failure *why);
 
@@ -133,21 +145,27 @@ void call_withdraw(struct call *c);
 /* Like call_forget, for a call whose owner wants to hear: `done` is called with `failure`. */
 void call_cancel(struct call *c, const struct failure *failure);
 
+/* Whether the call of this number was given up and is still not answered. */
+bool peer_gave_up(const struct peer *p, uint32_t id);
+
 /* Answers: begin, append the results array (or the error map) to peer_out(), end. */
 int answer_begin(struct peer *p, struct draft *d, uint32_t id, bool is_error);
 int answer_end(struct peer *p, struct draft *d, bool is_error);
 void answer_abort(struct peer *p, struct draft *d);
 
-/* An item: begin, append the values to peer_out(), end, which says how many bytes they have.
- * answer_abort takes it back. An item without values begins the stream. */
+/* An item: begin, append the values to peer_out(), end, which says how much credit they take.
+ * answer_abort takes it back. An item without values begins the stream. item_send: with the cargo
+ * that they came with, or NULL. */
 int item_begin(struct peer *p, struct draft *d, uint32_t id);
-int item_end(struct peer *p, struct draft *d, uint32_t *len);
-int item_send(struct peer *p, uint32_t id, struct span values);
+int item_end(struct peer *p, struct draft *d, uint32_t *weight);
+int item_send(struct peer *p, uint32_t id, struct span values, const struct cargo *cargo);
 
 /* An answer that is an error of Titan's own: {code=, message=}. */
 int answer_failure(struct peer *p, uint32_t id, const struct failure *failure);
 
-/* `params` is one whole MessagePack value. */
+/* `params` is one whole MessagePack value, `cargo` what it refers to, or NULL. */
 int peer_notify(struct peer *p, const char *method, struct span params);
+int peer_notify_with(struct peer *p, const char *method, struct span params,
+                     const struct cargo *cargo);
 
 #endif

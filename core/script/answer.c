@@ -1,5 +1,6 @@
 #include "script/answer.h"
 
+#include "script/state.h"
 #include "script/value.h"
 
 #define LIGHT_MESSAGE 512 /* bytes of a message that fit into the smallest frame there may be */
@@ -50,8 +51,7 @@ static bool answer_with_results(struct peer *peer, uint32_t id, lua_State *L, in
     if (code < 0) {
         return true; /* the connection has ended: nobody waits */
     }
-    code = value_encode_list(L, first, lua_gettop(L) - first + 1, "result", &peer->limits,
-                             peer_out(peer), &why);
+    code = value_write_list(L, first, lua_gettop(L) - first + 1, "result", peer, &why);
     if (code < 0) {
         answer_abort(peer, &d);
     } else if (answer_end(peer, &d, false) < 0) {
@@ -65,12 +65,28 @@ static bool answer_with_results(struct peer *peer, uint32_t id, lua_State *L, in
     return code == TITAN_OK;
 }
 
+/* Nothing of Lua is needed for it: there may be no memory to make an error object of. */
+static bool answer_out_of_memory(struct peer *peer, uint32_t id, lua_State *L)
+{
+    const struct state_memory *memory = state_memory_of(L);
+    struct failure why;
+
+    if (memory == NULL || !state_describe_refusal(memory, &why)) {
+        return false;
+    }
+    (void)answer_failure(peer, id, &why);
+    return true;
+}
+
 bool answer_with(struct peer *peer, uint32_t id, lua_State *L, int status, int first)
 {
     struct failure why;
 
     if (status == LUA_OK) {
         return answer_with_results(peer, id, L, first);
+    }
+    if (status == LUA_ERRMEM && answer_out_of_memory(peer, id, L)) {
+        return false;
     }
     if (answer_with_error(peer, id, L, first)) {
         return false;

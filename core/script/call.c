@@ -21,9 +21,18 @@ int call_raise(lua_State *L, const struct failure *why)
     return lua_error(L);
 }
 
+static bool is_one_of_many(lua_State *L)
+{
+    int top = lua_gettop(L);
+    bool is = lua_getmetatable(L, 1) && lua_rawequal(L, -1, lua_upvalueindex(CALL_PROXY));
+
+    lua_settop(L, top);
+    return is;
+}
+
 void call_check_self(lua_State *L)
 {
-    if (!lua_rawequal(L, 1, lua_upvalueindex(CALL_PROXY))) {
+    if (!lua_rawequal(L, 1, lua_upvalueindex(CALL_PROXY)) && !is_one_of_many(L)) {
         luaL_error(L, "titan: call the method with a colon: worker:%s(...)",
                    upvalue_string(L, CALL_METHOD));
     }
@@ -65,7 +74,7 @@ int call_results(lua_State *L, const struct reply *reply)
         return call_raise(L, reply->failure);
     }
     lua_settop(L, 0);
-    count = value_decode_list(L, reply->results, reply->peer->limits.nesting, &why);
+    count = value_read_list(L, reply->results, reply->peer, &why);
     if (count < 0) {
         peer_blame(reply->peer, why.message);
         return call_raise(L, &why);
@@ -168,17 +177,42 @@ static bool write_inherited(lua_State *L, struct buf *b)
     return true;
 }
 
+static uint32_t count_own(lua_State *L)
+{
+    int header = lua_upvalueindex(CALL_HEADER);
+
+    if (lua_isboolean(L, header)) {
+        return HEADER_KEY_PAIRS(lua_toboolean(L, header));
+    }
+    return lua_isnil(L, header) ? 0 : upvalue_span(L, CALL_HEADER).at[0];
+}
+
+static bool write_own(lua_State *L, struct buf *b)
+{
+    struct span own = upvalue_span(L, CALL_HEADER);
+    struct span key = {(const uint8_t *)"", 0};
+
+    if (own.at != NULL) {
+        return buf_append(b, own.at + 1, own.len - 1);
+    }
+    if (!lua_isboolean(L, lua_upvalueindex(CALL_HEADER))) {
+        return true;
+    }
+    if (lua_rawgeti(L, 1, 1) == LUA_TSTRING) {
+        key.at = (const uint8_t *)lua_tolstring(L, -1, &key.len);
+    }
+    return header_write_key(b, key, lua_toboolean(L, lua_upvalueindex(CALL_HEADER)));
+}
+
 /* What was written first gives way where a key is there twice: the caller's own words come last. */
 static bool write_header(lua_State *L, const struct task *t, struct buf *b, const char *service,
                          uint32_t deadline_ms)
 {
-    struct span own = upvalue_span(L, CALL_HEADER);
     bool is_part = t->scope.context != 0;
     int top = lua_gettop(L);
     uint32_t pairs = is_part ? push_inherited(L, t) : 0;
-    bool ok = header_begin(b, service, deadline_ms, pairs + (own.at ? own.at[0] : 0)) &&
-              (pairs == 0 || write_inherited(L, b)) &&
-              (own.at == NULL || buf_append(b, own.at + 1, own.len - 1));
+    bool ok = header_begin(b, service, deadline_ms, pairs + count_own(L)) &&
+              (pairs == 0 || write_inherited(L, b)) && write_own(L, b);
 
     lua_settop(L, top);
     return ok;
@@ -203,8 +237,7 @@ static int write_request(lua_State *L, struct task *t, struct peer *peer, struct
     if (code < 0) {
         return code;
     }
-    code =
-        value_encode_list(L, 2, lua_gettop(L) - 1, "argument", &peer->limits, peer_out(peer), why);
+    code = value_write_list(L, 2, lua_gettop(L) - 1, "argument", peer, why);
     if (code == TITAN_OK && has_header &&
         !write_header(L, t, peer_out(peer), service, deadline_ms)) {
         code = fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
@@ -215,8 +248,8 @@ static int write_request(lua_State *L, struct task *t, struct peer *peer, struct
     return code;
 }
 
-int call_begin(lua_State *L, struct task *t, struct peer *peer, const char *service,
-               uint32_t timeout_ms, struct failure *why)
+static int send_call(lua_State *L, struct task *t, struct peer *peer, const char *service,
+                     uint32_t timeout_ms, struct call *c, struct failure *why)
 {
     struct draft d;
     uint64_t now_ms = reactor_now_ms(peer->reactor);
@@ -230,9 +263,25 @@ int call_begin(lua_State *L, struct task *t, struct peer *peer, const char *serv
     if (code < 0) {
         return code;
     }
+    return request_end(peer, &d, c, task_sees_to(t, now_ms, left_ms) ? 0 : left_ms, why);
+}
+
+int call_begin(lua_State *L, struct task *t, struct peer *peer, const char *service,
+               uint32_t timeout_ms, struct failure *why)
+{
     t->call.done = answered;
     t->call.item = stream_began;
-    return request_end(peer, &d, &t->call, task_sees_to(t, now_ms, left_ms) ? 0 : left_ms, why);
+    return send_call(L, t, peer, service, timeout_ms, &t->call, why);
+}
+
+int call_tell(lua_State *L, struct peer *peer, const char *service)
+{
+    struct failure why;
+
+    if (send_call(L, task_current(L), peer, service, 0, NULL, &why) < 0) {
+        return call_raise(L, &why);
+    }
+    return 0;
 }
 
 int call_send(lua_State *L, struct peer *peer, const char *service)

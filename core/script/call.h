@@ -21,6 +21,9 @@ enum call_upvalue {
     CALL_UPVALUES = CALL_HEADER
 };
 
+/* A method may be one of many proxies that each hold an idempotency key, as their [1]: then
+ * CALL_PROXY is their metatable, and CALL_HEADER whether the manager has the claims of the keys. */
+
 /* First of all: raises an error when the call was not made on the proxy. */
 void call_check_self(lua_State *L);
 
@@ -28,9 +31,12 @@ void call_check_self(lua_State *L);
  * `service` is not NULL. `return call_send(...)` of a closure with the upvalues above. */
 int call_send(lua_State *L, struct peer *peer, const char *service);
 
-/* Its two halves, for a closure that does more in between. call_begin: the answer will resume the
- * task, with t->reply, or without one for `return stream_push(L, t)` (stream.h). call_results:
- * pushes the results, which may end the call with an error. */
+/* The same, but nobody hears what the answer is: returns nothing, at once. */
+int call_tell(lua_State *L, struct peer *peer, const char *service);
+
+/* The two halves of call_send, for a closure that does more in between. call_begin: the answer will
+ * resume the task, with t->reply, or without one for `return stream_push(L, t)` (stream.h).
+ * call_results: pushes the results, which may end the call with an error. */
 struct task;
 int call_begin(lua_State *L, struct task *t, struct peer *peer, const char *service,
                uint32_t timeout_ms, struct failure *why);

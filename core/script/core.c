@@ -87,26 +87,53 @@ static int core_decode_list(lua_State *L)
     return count < 0 ? script_raise(L, &why) : count;
 }
 
+static int release_cargo(lua_State *L)
+{
+    cargo_free(lua_touserdata(L, 1));
+    return 0;
+}
+
+/* Pushes an empty one, which lets its pieces go when it is closed or collected. */
+static struct cargo *push_cargo(lua_State *L)
+{
+    struct cargo *cargo = lua_newuserdatauv(L, sizeof *cargo, 0);
+
+    memset(cargo, 0, sizeof *cargo);
+    if (luaL_newmetatable(L, "titan.core.cargo")) {
+        lua_pushcfunction(L, release_cargo);
+        lua_setfield(L, -2, "__gc");
+        lua_pushcfunction(L, release_cargo);
+        lua_setfield(L, -2, "__close");
+    }
+    lua_setmetatable(L, -2);
+    return cargo;
+}
+
 /* passed(what, frame_len, nesting, ...) -> the values as they would arrive at another process under
- * these limits; raises what a call would. `what` is what a value is called there. */
+ * these limits, buffers by reference; raises what a call would. `what` is what a value is called
+ * there. */
 static int core_passed(lua_State *L)
 {
     struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct cargo *cargo = push_cargo(L);
     struct buf b = {0};
     struct failure why;
     struct span bytes = {NULL, 0};
     int code, count;
 
-    limits.frame = (uint32_t)luaL_checkinteger(L, 2);
-    limits.nesting = (unsigned)luaL_checkinteger(L, 3);
-    code = value_encode_list(L, 4, lua_gettop(L) - 3, luaL_checkstring(L, 1), &limits, &b, &why);
+    lua_insert(L, 1);
+    lua_toclose(L, 1);
+    limits.frame = (uint32_t)luaL_checkinteger(L, 3);
+    limits.nesting = (unsigned)luaL_checkinteger(L, 4);
+    code = value_encode_with(L, 5, lua_gettop(L) - 4, luaL_checkstring(L, 2), &limits, &b, cargo,
+                             &why);
     if (code == TITAN_OK && buf_len(&b) > limits.frame) {
         code = fail(&why, TITAN_E_LIMIT_EXCEEDED,
                     "the message is larger than a frame may be (limits.frame = %u bytes)",
                     limits.frame);
     }
     if (code == TITAN_OK) {
-        lua_settop(L, 0);
+        lua_settop(L, 1);
         bytes.len = buf_len(&b);
         bytes.at = (const uint8_t *)lua_pushlstring(L, (const char *)buf_front(&b), bytes.len);
     }
@@ -114,7 +141,7 @@ static int core_passed(lua_State *L)
     if (code < 0) {
         return script_raise(L, &why);
     }
-    count = value_decode_list(L, bytes, limits.nesting, &why);
+    count = value_decode_with(L, bytes, limits.nesting, cargo, &why);
     return count < 0 ? script_raise(L, &why) : count;
 }
 
@@ -132,45 +159,120 @@ static int core_realpath(lua_State *L)
     return 1;
 }
 
-static int open_core(lua_State *L)
+/* ---- the functions by name ---- */
+
+struct core_names {
+    lua_State *L;
+    const char *wanted;  /* NULL: all are put into the list at the top */
+    lua_CFunction found; /* NULL: not yet */
+};
+
+void core_offer(struct core_names *names, const luaL_Reg *functions)
+{
+    for (const luaL_Reg *f = functions; f->name != NULL; f++) {
+        if (names->wanted == NULL) {
+            lua_pushstring(names->L, f->name);
+            lua_rawseti(names->L, -2, luaL_len(names->L, -2) + 1);
+        } else if (strcmp(f->name, names->wanted) == 0) {
+            names->found = f->func;
+        }
+    }
+}
+
+static int core_names(lua_State *L);
+static int core_embedded_loader(lua_State *L);
+
+static void ask_all(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
-        {"suggest", core_suggest},         {"encode", core_encode},
-        {"decode", core_decode},           {"encode_list", core_encode_list},
-        {"decode_list", core_decode_list}, {"passed", core_passed},
-        {"realpath", core_realpath},       {NULL, NULL},
+        {"suggest", core_suggest},
+        {"encode", core_encode},
+        {"decode", core_decode},
+        {"encode_list", core_encode_list},
+        {"decode_list", core_decode_list},
+        {"passed", core_passed},
+        {"realpath", core_realpath},
+        {"names", core_names},
+        {"embedded_loader", core_embedded_loader},
+        {NULL, NULL},
     };
 
-    luaL_newlib(L, functions);
+    core_offer(names, functions);
+    core_add_clock(names);
+    core_add_tasks(names);
+    core_add_scope(names);
+    core_add_limits(names);
+    core_add_manager(names);
+    core_add_worker(names);
+    core_add_sandbox(names);
+    core_add_digest(names);
+    core_add_resilience(names);
+    core_add_series(names);
+    core_add_store(names);
+    core_add_trace(names);
+    core_add_buffer(names);
+    core_add_later(names);
+}
+
+/* names() -> a list of the names of all functions */
+static int core_names(lua_State *L)
+{
+    struct core_names names = {.L = L};
+
+    lua_newtable(L);
+    ask_all(&names);
+    return 1;
+}
+
+/* __index(core, name): looks once for each name. */
+static int core_find(lua_State *L)
+{
+    struct core_names names = {.L = L};
+
+    if (lua_type(L, 2) != LUA_TSTRING) {
+        return 0;
+    }
+    names.wanted = lua_tostring(L, 2);
+    ask_all(&names);
+    if (names.found == NULL) {
+        return 0;
+    }
+    lua_pushcfunction(L, names.found);
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, 1);
+    return 1;
+}
+
+static int open_core(lua_State *L)
+{
+    lua_newtable(L);
     lua_pushstring(L, titan_version());
     lua_setfield(L, -2, "version");
-    core_add_clock(L);
-    core_add_tasks(L);
-    core_add_scope(L);
-    core_add_manager(L);
-    core_add_worker(L);
-    core_add_digest(L);
-    core_add_resilience(L);
-    core_add_series(L);
-    core_add_store(L);
-    core_add_trace(L);
-    core_add_stream(L);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, core_find);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
     return 1;
 }
 
-/* The loader of an embedded module; its number is an upvalue. */
-static int load_embedded(lua_State *L)
+void core_set_type(lua_State *L, const char *type, const luaL_Reg *metamethods)
 {
-    const struct embedded_module *m = &embedded_modules[lua_tointeger(L, lua_upvalueindex(1))];
-    const char *chunk = lua_pushfstring(L, "=%s", m->name);
-
-    if (luaL_loadbufferx(L, (const char *)m->source, m->len, chunk, "t") != LUA_OK) {
-        return lua_error(L);
+    if (luaL_getmetatable(L, type) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        if (metamethods != NULL) {
+            luaL_setfuncs(L, metamethods, 0);
+        }
+        lua_pushstring(L, type);
+        lua_setfield(L, -2, "__name");
+        lua_pushvalue(L, -1);
+        lua_setfield(L, LUA_REGISTRYINDEX, type); /* now that it is complete */
     }
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, 1);
-    return 1;
+    lua_setmetatable(L, -2);
 }
+
+/* ---- embedded modules ---- */
 
 /* luv on this state's own loop, whichever of the two is asked for first. */
 static int open_luv(lua_State *L)
@@ -179,27 +281,102 @@ static int open_luv(lua_State *L)
     return luaopen_luv(L);
 }
 
+/* The loader of an embedded module, called with its name. */
+static int load_embedded(lua_State *L)
+{
+    const struct embedded_module *m = embedded_find(luaL_checkstring(L, 1));
+
+    if (m == NULL) { /* it was asked for under another name */
+        return luaL_error(L, "titan: there is no module %s", lua_tostring(L, 1));
+    }
+    if (luaL_loadbufferx(L, (const char *)m->code, m->len, m->name, "b") != LUA_OK) {
+        return lua_error(L);
+    }
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+/* NULL when the name is none of ours. */
+static lua_CFunction loader_of(const char *name)
+{
+    if (strcmp(name, "luv") == 0) {
+        return open_luv;
+    }
+    if (strcmp(name, "titan.core") == 0) {
+        return open_core;
+    }
+    return embedded_find(name) != NULL ? load_embedded : NULL;
+}
+
+/* embedded_loader(name) -> the loader of a module of ours, or nil */
+static int core_embedded_loader(lua_State *L)
+{
+    lua_CFunction loader = loader_of(luaL_checkstring(L, 1));
+
+    lua_pushnil(L);
+    if (loader != NULL) {
+        lua_pushcfunction(L, loader);
+    }
+    return 1;
+}
+
+/* A searcher of package.searchers: name -> loader, or nothing. In place of a function for each
+ * module in package.preload, which would cost every state some 15 KB. */
+static int search_embedded(lua_State *L)
+{
+    lua_CFunction loader = loader_of(luaL_checkstring(L, 1));
+
+    if (loader == NULL) {
+        return 0;
+    }
+    lua_pushcfunction(L, loader);
+    lua_pushliteral(L, ":titan:");
+    return 2;
+}
+
+/* Behind package.preload and before everything else. */
 void core_preload(lua_State *L)
 {
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    for (size_t i = 0; i < embedded_module_count; i++) {
-        lua_pushinteger(L, (lua_Integer)i);
-        lua_pushcclosure(L, load_embedded, 1);
-        lua_setfield(L, -2, embedded_modules[i].name);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, LUA_LOADLIBNAME);
+    lua_getfield(L, -1, "searchers");
+    for (lua_Integer i = luaL_len(L, -1); i > 1; i--) {
+        lua_rawgeti(L, -1, i);
+        lua_rawseti(L, -2, i + 1);
     }
-    lua_pushcfunction(L, open_core);
-    lua_setfield(L, -2, "titan.core");
-    lua_pushcfunction(L, open_luv);
-    lua_setfield(L, -2, "luv");
-    lua_pop(L, 1);
+    lua_pushcfunction(L, search_embedded);
+    lua_rawseti(L, -2, 2);
+    lua_pop(L, 3);
+}
+
+void core_load(lua_State *L, const char *name)
+{
+    lua_CFunction loader = loader_of(name);
+
+    if (loader == NULL) {
+        luaL_error(L, "titan: there is no module %s", name);
+    }
+    lua_pushcfunction(L, loader);
+    lua_pushstring(L, name);
+    lua_call(L, 1, 1);
+}
+
+void core_require(lua_State *L, const char *name)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    if (lua_getfield(L, -1, name) == LUA_TNIL) {
+        lua_pop(L, 1);
+        core_load(L, name);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, -3, name);
+    }
+    lua_remove(L, -2);
 }
 
 int luaopen_titan(lua_State *L)
 {
     core_preload(L);
-    lua_getfield(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    lua_getfield(L, -1, "titan");
-    lua_pushstring(L, "titan");
-    lua_call(L, 1, 1);
+    core_require(L, "titan");
     return 1;
 }

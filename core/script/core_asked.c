@@ -63,7 +63,7 @@ static int run_serve(lua_State *L)
     core_push_process(L, a->sm, a->from);
     lua_pushlstring(L, (const char *)a->service.at, a->service.len);
     lua_pushlstring(L, (const char *)a->m->method.at, a->m->method.len);
-    count = value_decode_list(L, a->m->payload, a->from->data.limits.nesting, &why);
+    count = value_read_list(L, a->m->payload, &a->from->data, &why);
     if (count < 0) {
         peer_blame(&a->from->data, why.message);
         return script_raise(L, &why);

@@ -138,7 +138,7 @@ void clock_open(struct runtime *rt)
     flusher_init(&rt->settled, settled);
 }
 
-void core_add_clock(lua_State *L)
+void core_add_clock(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"now_ms", core_now_ms},
@@ -153,5 +153,5 @@ void core_add_clock(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

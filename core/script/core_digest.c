@@ -40,8 +40,9 @@ static int core_digest(lua_State *L)
     return 1;
 }
 
-void core_add_digest(lua_State *L)
+void core_add_digest(struct core_names *names)
 {
-    lua_pushcfunction(L, core_digest);
-    lua_setfield(L, -2, "digest");
+    static const luaL_Reg functions[] = {{"digest", core_digest}, {NULL, NULL}};
+
+    core_offer(names, functions);
 }

@@ -116,7 +116,7 @@ static int health_get_lua(lua_State *L)
     return 1;
 }
 
-void core_add_health(lua_State *L)
+void core_add_health(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"health_watch", health_watch_lua},
@@ -125,5 +125,5 @@ void core_add_health(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

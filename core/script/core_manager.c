@@ -25,7 +25,7 @@ void core_push_process(lua_State *L, struct script_manager *sm, struct process *
         sp = lua_newuserdatauv(L, sizeof *sp, 0);
         memset(sp, 0, sizeof *sp);
         sp->process = p;
-        luaL_setmetatable(L, PROCESS_TYPE);
+        core_set_type(L, PROCESS_TYPE, NULL);
         lua_pushvalue(L, -1);
         lua_rawsetp(L, -3, p);
     }
@@ -197,14 +197,17 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
     return value_encode(L, index, &limits, b, why);
 }
 
-/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve, threads) ->
- * manager */
+static int manager_gc(lua_State *L);
+
+/* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve, interrupt_grace,
+ * threads or nil) -> manager */
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {
         on_forked, on_declared, on_ready,   on_start_failed, on_down,   on_ended,
         on_health, on_line,     core_asked, on_forgotten,    on_closed,
     };
+    static const luaL_Reg metamethods[] = {{"__gc", manager_gc}, {NULL, NULL}};
     struct runtime *rt = runtime_of(L);
     struct manager_options options = {.limits = WIRE_LIMITS_DEFAULT};
     struct script_manager *sm;
@@ -220,8 +223,10 @@ static int manager_open_lua(lua_State *L)
     options.limits.outstanding = core_field_uint(L, 2, "outstanding");
     options.sweep_interval_ms = (uint32_t)luaL_checkinteger(L, 5);
     options.spare = lua_toboolean(L, 6);
+    options.interrupt_grace_ms = (uint32_t)luaL_checkinteger(L, 8);
     options.thread_guest = &guest_on_thread;
-    options.threads = (unsigned)luaL_optinteger(L, 8, 0);
+    (void)interrupt_install();
+    options.threads = (unsigned)luaL_optinteger(L, 9, 0);
     runtime_reactor(rt);
     sm = lua_newuserdatauv(L, sizeof *sm, 4);
     memset(sm, 0, sizeof *sm);
@@ -237,7 +242,10 @@ static int manager_open_lua(lua_State *L)
     lua_setiuservalue(L, -2, MANAGER_PROCESSES);
     lua_newtable(L);
     lua_setiuservalue(L, -2, MANAGER_POOLS);
-    luaL_setmetatable(L, MANAGER_TYPE);
+    core_set_type(L, MANAGER_TYPE, metamethods);
+    if (getenv(ZYGOTE_CGROUP_ROOT) != NULL) {
+        options.cgroup_root = getenv(ZYGOTE_CGROUP_ROOT);
+    }
     code = core_encode_own(L, 1, &boot, &why);
     if (code == TITAN_OK) {
         options.boot = (struct span){buf_front(&boot), buf_len(&boot)};
@@ -363,6 +371,8 @@ static int manager_spawn_lua(lua_State *L)
                                 .restart = core_check_policy(L, 6),
                                 .body = check_isolation(L, 7)};
     struct pool_worker *worker = check_worker(L, 8);
+    const struct wire_limits limits = WIRE_LIMITS_DEFAULT;
+    struct cargo cargo = {0};
     struct buf b = {0};
     struct process *p = NULL;
     struct failure why;
@@ -373,12 +383,14 @@ static int manager_spawn_lua(lua_State *L)
     } else if (!lua_isnoneornil(L, 8)) {
         spec.keeper = core_check_keeper(L, 8, luaL_checkstring(L, 9));
     }
-    code = core_encode_own(L, 3, &b, &why);
+    code = value_encode_one_with(L, 3, &limits, &b, &cargo, &why);
     if (code == TITAN_OK) {
         spec.spec = (struct span){buf_front(&b), buf_len(&b)};
+        spec.cargo = &cargo;
         code = manager_spawn(&sm->manager, &spec, &p, &why);
     }
     buf_free(&b);
+    cargo_free(&cargo);
     if (code < 0) {
         return script_raise(L, &why);
     }
@@ -440,7 +452,7 @@ static int manager_zygote_pid_lua(lua_State *L)
     return 1;
 }
 
-void core_add_manager(lua_State *L)
+void core_add_manager(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"manager_open", manager_open_lua},
@@ -452,13 +464,9 @@ void core_add_manager(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_newmetatable(L, MANAGER_TYPE);
-    lua_pushcfunction(L, manager_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-    luaL_setfuncs(L, functions, 0);
-    core_add_process(L);
-    core_add_health(L);
-    core_add_pool(L);
-    core_add_supervisor(L);
+    core_offer(names, functions);
+    core_add_process(names);
+    core_add_health(names);
+    core_add_pool(names);
+    core_add_supervisor(names);
 }

@@ -6,6 +6,7 @@
 
 #include "manager/manager.h"
 #include "ops/log.h"
+#include "script/core.h"
 #include "script/runtime.h"
 
 #define MANAGER_TYPE "titan.core.manager"
@@ -56,12 +57,12 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
 /* The keeper of the process that is the child `name` of the supervisor at `index`. */
 struct keeper *core_check_keeper(lua_State *L, int index, const char *name);
 
-/* core_process.c, core_supervisor.c: each adds its functions to the table at the top. */
-void core_add_process(lua_State *L);
-void core_add_supervisor(lua_State *L);
+/* core_process.c, core_supervisor.c: each offers its functions. */
+void core_add_process(struct core_names *names);
+void core_add_supervisor(struct core_names *names);
 
 /* core_health.c */
-void core_add_health(lua_State *L);
+void core_add_health(struct core_names *names);
 
 /* core_asked.c: manager_events.asked */
 void core_asked(void *ctx, struct process *p, struct span service, const struct message *m);

@@ -222,10 +222,13 @@ static struct pool_options read_options(lua_State *L, int table, struct script_p
 
 /* ---- life ---- */
 
+static int pool_gc(lua_State *L);
+
 /* pool_open(manager, name, options, on_event) -> pool */
 static int pool_open_lua(lua_State *L)
 {
     static const struct pool_events events = {on_spawn, on_warm, on_news};
+    static const luaL_Reg metamethods[] = {{"__gc", pool_gc}, {NULL, NULL}};
     struct script_manager *sm = core_check_manager(L);
     const char *name = luaL_checkstring(L, 2);
     struct script_pool *sp;
@@ -238,7 +241,7 @@ static int pool_open_lua(lua_State *L)
     memset(sp, 0, sizeof *sp);
     list_init(&sp->pool.workers);
     sp->runtime = sm->runtime;
-    luaL_setmetatable(L, POOL_TYPE);
+    core_set_type(L, POOL_TYPE, metamethods);
     lua_pushvalue(L, 4);
     lua_setiuservalue(L, -2, POOL_EVENT_FN);
     strncpy(sp->name, name, sizeof sp->name - 1);
@@ -388,7 +391,7 @@ static int strategies_lua(lua_State *L)
     return 1;
 }
 
-void core_add_pool(lua_State *L)
+void core_add_pool(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"pool_open", pool_open_lua},
@@ -407,9 +410,5 @@ void core_add_pool(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_newmetatable(L, POOL_TYPE);
-    lua_pushcfunction(L, pool_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

@@ -28,6 +28,6 @@ int core_pool_method(lua_State *L);
 /* pool_metrics.c: pool_metrics(pool) -> a table */
 int core_pool_metrics(lua_State *L);
 
-void core_add_pool(lua_State *L);
+void core_add_pool(struct core_names *names);
 
 #endif

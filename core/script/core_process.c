@@ -265,7 +265,7 @@ static int signal_number(lua_State *L)
     return 1;
 }
 
-void core_add_process(lua_State *L)
+void core_add_process(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"process_info", process_info_lua},
@@ -288,7 +288,5 @@ void core_add_process(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_newmetatable(L, PROCESS_TYPE);
-    lua_pop(L, 1);
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

@@ -119,7 +119,7 @@ static int backoff_ms(lua_State *L)
     return 1;
 }
 
-void core_add_resilience(lua_State *L)
+void core_add_resilience(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"breaker_new", breaker_new},
@@ -127,5 +127,5 @@ void core_add_resilience(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

@@ -111,10 +111,14 @@ static void limit_passed(struct timer *timer)
     (void)task_interrupt(l->task, L); /* waits for what is not ours: it sees the time itself */
 }
 
+static int limit_close(lua_State *L);
+
 /* time_limit(ms, err or nil) -> a to-be-closed value: until it is closed the deadline of the
  * running task is that soon at the latest; `err` is raised where it waits then. */
 static int core_time_limit(lua_State *L)
 {
+    static const luaL_Reg metamethods[] = {
+        {"__close", limit_close}, {"__gc", limit_close}, {NULL, NULL}};
     struct task *t = task_current(L);
     lua_Integer ms = luaL_checkinteger(L, 1);
     struct reactor *r = runtime_reactor(t->runtime);
@@ -124,10 +128,11 @@ static int core_time_limit(lua_State *L)
     lua_settop(L, 2);
     l = lua_newuserdatauv(L, sizeof *l, 0);
     *l = (struct limit){.outer_deadline_ms = t->scope.deadline_ms, .error = LUA_REFNIL};
-    luaL_setmetatable(L, LIMIT_TYPE);
+    core_set_type(L, LIMIT_TYPE, metamethods);
     lua_pushvalue(L, 2);
     l->error = luaL_ref(L, LUA_REGISTRYINDEX);
-    l->limit.deadline_ms = reactor_now_ms(r) + (uint64_t)ms;
+    l->limit.deadline_ms =
+        reactor_ms_at(r, now_ns()) + (uint64_t)ms; /* not the turn's: see interrupt.h */
     if (l->error != LUA_REFNIL) {
         l->limit.timer.fire = limit_passed;
         if (!timer_arm(r, &l->limit.timer, (uint64_t)ms, true)) {
@@ -162,7 +167,7 @@ static int limit_close(lua_State *L)
     return 0;
 }
 
-void core_add_scope(lua_State *L)
+void core_add_scope(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"take_claim", core_take_claim},
@@ -175,10 +180,6 @@ void core_add_scope(lua_State *L)
         {"call_header", call_header},
         {NULL, NULL},
     };
-    static const luaL_Reg meta[] = {{"__close", limit_close}, {"__gc", limit_close}, {NULL, NULL}};
 
-    luaL_newmetatable(L, LIMIT_TYPE);
-    luaL_setfuncs(L, meta, 0);
-    lua_pop(L, 1);
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

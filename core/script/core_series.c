@@ -80,7 +80,7 @@ static int core_series_took(lua_State *L)
     return 0;
 }
 
-void core_add_series(lua_State *L)
+void core_add_series(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"series", core_series},
@@ -90,5 +90,5 @@ void core_add_series(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

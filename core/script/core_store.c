@@ -144,10 +144,13 @@ static int opened(lua_State *L, int status, lua_KContext ctx)
     return 1; /* the handle, the last on the stack */
 }
 
+static int store_gc(lua_State *L);
+
 /* kv_open(path, {busy_timeout, sweep_interval, max_waiting, max_waiting_bytes, normal_sync}) ->
  * handle. Times in ms; all of them must be there. */
 static int core_kv_open(lua_State *L)
 {
+    static const luaL_Reg metamethods[] = {{"__gc", store_gc}, {NULL, NULL}};
     struct task *t = task_current(L);
     const char *path = luaL_checkstring(L, 1);
     struct kv_options options = KV_OPTIONS_DEFAULT;
@@ -164,7 +167,7 @@ static int core_kv_open(lua_State *L)
     options.normal_sync = lua_toboolean(L, -1);
     store = lua_newuserdatauv(L, sizeof *store, 1);
     store->kv = NULL;
-    luaL_setmetatable(L, STORE_TYPE);
+    core_set_type(L, STORE_TYPE, metamethods);
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, STORE_PATH);
     code = kv_open(&store->kv, runtime_reactor(t->runtime), path, &options, waiting(t), &why);
@@ -238,7 +241,7 @@ static int store_gc(lua_State *L)
     return 0;
 }
 
-void core_add_store(lua_State *L)
+void core_add_store(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"kv_open", core_kv_open},
@@ -250,9 +253,5 @@ void core_add_store(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_newmetatable(L, STORE_TYPE);
-    lua_pushcfunction(L, store_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

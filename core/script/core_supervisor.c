@@ -247,9 +247,27 @@ struct keeper *core_check_keeper(lua_State *L, int index, const char *name)
     return &list_entry(c, struct child_process, child)->keeper;
 }
 
+static int supervisor_gc(lua_State *L);
+
+/* The supervisors of this state, made on first use. */
+static void push_supervisors(lua_State *L)
+{
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &supervisors_key) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_createtable(L, 0, 1);
+        lua_pushstring(L, "v");
+        lua_setfield(L, -2, "__mode");
+        lua_setmetatable(L, -2);
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &supervisors_key);
+    }
+}
+
 /* supervisor_new(manager, strategy, decides, on_event) -> supervisor */
 static int supervisor_new_lua(lua_State *L)
 {
+    static const luaL_Reg metamethods[] = {{"__gc", supervisor_gc}, {NULL, NULL}};
     static const char *const strategies[] = {"one_for_one", "one_for_all", "rest_for_one",
                                              "simple_one_for_one", NULL};
     struct script_manager *sm = core_check_manager(L);
@@ -264,12 +282,12 @@ static int supervisor_new_lua(lua_State *L)
     supervisor_init(&ss->timed.supervisor, strategy, lua_toboolean(L, 3), &sm->manager.random,
                     &supervisor_reactor_clock, &supervisor_events);
     timed_supervisor_init(&ss->timed, sm->manager.reactor);
-    luaL_setmetatable(L, SUPERVISOR_TYPE);
+    core_set_type(L, SUPERVISOR_TYPE, metamethods);
     lua_pushvalue(L, 4);
     lua_setiuservalue(L, -2, SUPERVISOR_EVENT_FN);
     lua_newtable(L);
     lua_setiuservalue(L, -2, SUPERVISOR_INNER);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &supervisors_key);
+    push_supervisors(L);
     lua_pushvalue(L, -2);
     lua_rawsetp(L, -2, ss);
     lua_pop(L, 1);
@@ -449,7 +467,7 @@ static int supervisor_gc(lua_State *L)
     return 0;
 }
 
-void core_add_supervisor(lua_State *L)
+void core_add_supervisor(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"supervisor_new", supervisor_new_lua},
@@ -466,15 +484,5 @@ void core_add_supervisor(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_newmetatable(L, SUPERVISOR_TYPE);
-    lua_pushcfunction(L, supervisor_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushstring(L, "v");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &supervisors_key);
-    lua_pop(L, 1);
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

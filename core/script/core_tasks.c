@@ -30,8 +30,11 @@ static int core_go(lua_State *L)
     luaL_checkany(L, 3);
     t = task_new(rt, L);
     t->ended = go_ended;
-    if (rt->running != NULL && !scope_inherit(L, &t->scope, &rt->running->scope)) {
-        return luaL_error(L, "titan: out of memory");
+    if (rt->running != NULL) {
+        if (!scope_inherit(L, &t->scope, &rt->running->scope)) {
+            return luaL_error(L, "titan: out of memory");
+        }
+        t->started_ns = rt->running->started_ns;
     }
     lua_pushvalue(L, 2);
     t->owner = (void *)(intptr_t)luaL_ref(L, LUA_REGISTRYINDEX);
@@ -231,7 +234,7 @@ static int core_run_handles(lua_State *L)
     return 1;
 }
 
-void core_add_tasks(lua_State *L)
+void core_add_tasks(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"go", core_go},
@@ -245,5 +248,5 @@ void core_add_tasks(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

@@ -101,7 +101,7 @@ static int core_monotonic_ns(lua_State *L)
     return 1;
 }
 
-void core_add_trace(lua_State *L)
+void core_add_trace(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"new_trace", core_new_trace},
@@ -113,5 +113,5 @@ void core_add_trace(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

@@ -119,15 +119,34 @@ static int service_call(lua_State *L)
     return direct ? call_send(L, direct, NULL) : call_send(L, &g->worker.data, service);
 }
 
-/* service_method(nil, proxy, method, service, timeout_ms, header or nil) -> function */
-static int service_method(lua_State *L)
+static int service_tell(lua_State *L)
+{
+    call_check_self(L);
+    return call_tell(L, &guest_check(L)->worker.data,
+                     lua_tostring(L, lua_upvalueindex(CALL_PROCESS)));
+}
+
+static int push_method(lua_State *L, lua_CFunction call)
 {
     (void)guest_check(L);
     lua_settop(L, CALL_UPVALUES - 1);
     lua_pushnil(L);
     lua_insert(L, CALL_METHOD_ID);
-    lua_pushcclosure(L, service_call, CALL_UPVALUES);
+    lua_pushcclosure(L, call, CALL_UPVALUES);
     return 1;
+}
+
+/* service_method(nil, proxy, method, service, timeout_ms, header or nil) -> function */
+static int service_method(lua_State *L)
+{
+    return push_method(L, service_call);
+}
+
+/* service_teller(nil, proxy, method, service, 0, header or nil) -> function that does not wait, and
+ * says nothing of what the service answers */
+static int service_teller(lua_State *L)
+{
+    return push_method(L, service_tell);
 }
 
 /* is_worker() -> boolean */
@@ -174,7 +193,7 @@ static int core_setenv(lua_State *L)
                                               : setenv(name, luaL_checkstring(L, 2), 1));
 }
 
-void core_add_worker(lua_State *L)
+void core_add_worker(struct core_names *names)
 {
     static const luaL_Reg functions[] = {
         {"worker_serve", worker_serve},
@@ -183,6 +202,7 @@ void core_add_worker(lua_State *L)
         {"worker_failed", worker_failed_lua},
         {"worker_hooks_done", worker_hooks_done_lua},
         {"service_method", service_method},
+        {"service_teller", service_teller},
         {"stream_items", core_stream_items},
         {"is_worker", is_worker},
         {"chdir", core_chdir},
@@ -190,5 +210,5 @@ void core_add_worker(lua_State *L)
         {NULL, NULL},
     };
 
-    luaL_setfuncs(L, functions, 0);
+    core_offer(names, functions);
 }

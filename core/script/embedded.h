@@ -1,4 +1,5 @@
-/* The Lua side, lua/titan/, as the build put it into the library. */
+/* The Lua side, lua/titan/, as the build put it into the library: compiled, since a state of a few
+ * tens of kilobytes should not spend more on its modules than they are worth. */
 #ifndef TITAN_SCRIPT_EMBEDDED_H
 #define TITAN_SCRIPT_EMBEDDED_H
 
@@ -6,11 +7,11 @@
 
 struct embedded_module {
     const char *name; /* as require wants it: "titan.config" */
-    const unsigned char *source;
+    const unsigned char *code;
     size_t len;
 };
 
-extern const struct embedded_module embedded_modules[];
-extern const size_t embedded_module_count;
+/* NULL when there is none of that name. */
+const struct embedded_module *embedded_find(const char *name);
 
 #endif

@@ -34,12 +34,17 @@ struct guest *guest_check(lua_State *L)
 
 /* ---- answering ---- */
 
+/* Who has ended the worker by hand gives no answer any more, nor what is killed. */
+static bool is_over(const struct guest *g)
+{
+    return g->worker.state == WORKER_ENDED || (g->thread != NULL && thread_is_dying(g->thread));
+}
+
 static void request_ended(struct task *t, lua_State *L, int status, int first)
 {
     struct guest *g = t->owner;
     struct worker *w = &g->worker;
-    /* Who has ended the worker by hand gives no answer any more. */
-    bool ok = w->state != WORKER_ENDED && answer_with(t->from->peer, t->id, L, status, first);
+    bool ok = !is_over(g) && answer_with(t->from->peer, t->id, L, status, first);
 
     pumps_leave(&g->pumps, t);
     visitor_answered(t->from);
@@ -88,7 +93,7 @@ static int run_request(lua_State *L)
         take_context(L, t, m);
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->self);
-    count = value_decode_list(L, m->payload, t->from->peer->limits.nesting, &why);
+    count = value_read_list(L, m->payload, t->from->peer, &why);
     if (count < 0) {
         peer_blame(t->from->peer, why.message);
         return script_raise(L, &why);
@@ -117,8 +122,6 @@ static void start_request(struct caller *from, const struct message *m, uint32_t
     struct header header;
 
     header_read(m->header, &header);
-    t->scope.deadline_ms =
-        header.deadline_ms ? reactor_now_ms(g->worker.reactor) + header.deadline_ms : 0;
     t->wants_context = header.has_more;
     t->claimed = header.claimed && from == &g->home && is_keyed(g, method);
     t->ended = request_ended;
@@ -130,6 +133,9 @@ static void start_request(struct caller *from, const struct message *m, uint32_t
     }
     t->method = method;
     t->started_ns = now_ns();
+    if (header.deadline_ms > 0) {
+        t->scope.deadline_ms = reactor_ms_at(g->worker.reactor, t->started_ns) + header.deadline_ms;
+    }
     t->number = status_call_started(g->worker.status, method, t->started_ns);
     worker_call_started(&g->worker);
     lua_rawgeti(t->co, LUA_REGISTRYINDEX, g->handler);
@@ -271,7 +277,8 @@ static int call_main(lua_State *L)
 
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->lua_main);
     lua_getfield(L, -1, name);
-    if (payload != NULL && value_decode(L, *payload, g->worker.control.limits.nesting, &why) < 0) {
+    if (payload != NULL && value_decode_one_with(L, *payload, g->worker.control.limits.nesting,
+                                                 g->worker.control.arrived, &why) < 0) {
         return luaL_error(L, "%s", why.message);
     }
     lua_call(L, payload ? 1 : 0, 0);
@@ -354,10 +361,10 @@ void guest_end(struct guest *g)
     worker_close(&g->worker);
 }
 
-int guest_warm_up(struct guest *g, struct span boot, struct failure *why)
+int guest_prepare(struct guest *g, const char *how, struct span boot, struct failure *why)
 {
     g->worker.control.limits = WIRE_LIMITS_DEFAULT;
-    if (protected_main(g, "warm_up", &boot) != LUA_OK) {
+    if (protected_main(g, how, &boot) != LUA_OK) {
         fail(why, TITAN_E_SPAWN_FAILED, "%s", luaL_tolstring(g->L, -1, NULL));
         lua_pop(g->L, 2);
         return why->code;
@@ -370,16 +377,14 @@ static int open_state(lua_State *L)
     struct guest *g = lua_touserdata(L, 1);
 
     luaL_openlibs(L);
+    coroutines_open(L);
     core_preload(L);
     g->runtime = g->mail ? runtime_bare(L, g->mail) : runtime_of(L);
     lua_pushlightuserdata(L, g);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
-    lua_getglobal(L, "require");
-    lua_pushvalue(L, -1);
-    lua_pushstring(L, "titan"); /* the module of every worker asks for it */
-    lua_call(L, 1, 0);
-    lua_pushstring(L, "titan.worker");
-    lua_call(L, 1, 1);
+    core_require(L, "titan"); /* the module of every worker asks for it */
+    lua_pop(L, 1);
+    core_require(L, "titan.worker");
     g->lua_main = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }

@@ -40,8 +40,9 @@ struct guest {
 int guest_open(struct guest *g, struct mailbox *mail, struct failure *why);
 void guest_close(struct guest *g);
 
-/* Loads what is to be loaded before any class: `boot` is what the manager says of it. */
-int guest_warm_up(struct guest *g, struct span boot, struct failure *why);
+/* Loads what is to be loaded before any class: `boot` is what the manager says of it, `how` a
+ * function of titan.worker, "warm_up" or "prepare". */
+int guest_prepare(struct guest *g, const char *how, struct span boot, struct failure *why);
 
 /* Around the life of its worker, which is opened and run in between. */
 void guest_begin(struct guest *g);

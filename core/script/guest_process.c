@@ -20,10 +20,15 @@ static int run_worker(void *ctx, const struct worker_fds *fds)
         return 1;
     }
     ids_forget(&g->runtime->ids);
+    if (interrupt_install() < 0) {
+        fprintf(stderr, "titan: a worker could not take over SIGURG: it cannot be interrupted\n");
+    }
     guest_begin(g);
     if (runtime_open_reactor(g->runtime) == TITAN_OK &&
         worker_open_fds(&g->worker, &g->runtime->reactor, fds, &guest_handlers, g) == TITAN_OK) {
+        interrupt_enter(g->runtime);
         code = worker_run(&g->worker);
+        interrupt_leave(g->runtime);
     } else {
         fprintf(stderr, "titan: a worker could not set itself up: out of memory or descriptors\n");
     }
@@ -72,7 +77,7 @@ static int warm_up(void *ctx, int boot_fd, struct failure *why)
         return fail(why, TITAN_E_SPAWN_FAILED, "the boot data cannot be read");
     }
     boot.at = bytes;
-    code = guest_warm_up(g, boot, why);
+    code = guest_prepare(g, "warm_up", boot, why);
     free(bytes);
     if (code < 0) {
         return code;

@@ -31,6 +31,8 @@ static bool open_worker(struct guest *g, struct thread *t)
     struct runtime *rt = g->runtime;
 
     g->thread = t;
+    rt->dying = &t->is_dying;
+    rt->overdue = t->by_turns ? &t->is_overdue : NULL;
     guest_begin(g);
     if (runtime_open_reactor(rt) < 0 ||
         (!t->by_turns && reactor_take_mail(&rt->reactor, t->mail) < 0)) {
@@ -47,12 +49,12 @@ static bool open_worker(struct guest *g, struct thread *t)
     return true;
 }
 
-static void warm_up(struct guest *g, struct thread *t)
+static void prepare(struct guest *g, struct thread *t)
 {
     struct span boot = {buf_front(&t->boot), buf_len(&t->boot)};
     struct failure why;
 
-    if (guest_warm_up(g, boot, &why) < 0) {
+    if (guest_prepare(g, "prepare", boot, &why) < 0) {
         fail_start(g, &why);
     }
 }
@@ -75,7 +77,9 @@ static struct guest *begin(struct thread *t)
         free(g);
         return NULL;
     }
-    warm_up(g, t);
+    t->state = g;
+    interrupt_enter(g->runtime);
+    prepare(g, t);
     return g;
 }
 
@@ -88,6 +92,7 @@ static int end(struct guest *g, struct thread *t)
     atomic_store_explicit(&t->parting, parting, memory_order_relaxed);
     visitors_finish(g);
     guest_end(g);
+    interrupt_leave(g->runtime);
     guest_close(g);
     free(g);
     return code;
@@ -111,13 +116,16 @@ static uint64_t turn(struct thread *t, struct sched_thread *on)
     struct guest *g = t->state;
     uint64_t due_ms = 0;
 
-    if (g == NULL) {
+    if (g != NULL) {
+        interrupt_enter(g->runtime);
+    } else {
         g = begin(t);
     }
     if (g != NULL && g->worker.state != WORKER_ENDED) {
         due_ms = runtime_turn(g->runtime, &t->unit, on);
     }
     if (g != NULL && g->worker.state != WORKER_ENDED) {
+        interrupt_leave(g->runtime);
         return due_ms;
     }
     t->exit_code = 1;

@@ -62,7 +62,7 @@ static void push_activity(lua_State *L, struct status_page *page, uint64_t now)
     set_integer(L, "errors", status_load(page->errors));
     set_integer(L, "in_flight", calls > ended ? calls - ended : 0);
     set_integer(L, "lua_heap", status_load(page->lua_heap_len));
-    if (running != STATUS_NO_METHOD) {
+    if (running < STATUS_TASK) {
         lua_createtable(L, 0, 2);
         set_string(L, "method", status_method_name(page, running, name));
         set_ms(L, "for_ms", status_load(page->running_started_ns), now);

@@ -175,8 +175,7 @@ static void send_item(lua_State *L, struct task *t)
     int code = item_begin(peer, &d, t->id);
 
     if (code == TITAN_OK) {
-        code = value_encode_list(L, FIRST, lua_gettop(L) - CLOSING, "item value", &peer->limits,
-                                 peer_out(peer), &why);
+        code = value_write_list(L, FIRST, lua_gettop(L) - CLOSING, "item value", peer, &why);
         if (code < 0) {
             answer_abort(peer, &d);
         } else if (item_end(peer, &d, &len) < 0) {
@@ -287,7 +286,7 @@ int core_stream_items(lua_State *L)
     lua_toclose(L, CLOSING);
     check_iterator(L);
     lua_settop(L, CLOSING);
-    if (item_send(t->from->peer, t->id, (struct span){(const uint8_t *)"\x90", 1}) < 0) {
+    if (item_send(t->from->peer, t->id, (struct span){(const uint8_t *)"\x90", 1}, NULL) < 0) {
         script_fail(L, "titan: out of memory");
     }
     t->streams = true;

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "script/core.h"
+#include "script/state.h"
 #include "script/task.h"
 
 static const char registry_key; /* its address is the key */
@@ -18,9 +20,7 @@ static const char registry_key; /* its address is the key */
 void script_push_error(lua_State *L, int code, const char *message, const char *process,
                        const char *method)
 {
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, "titan.errors");
-    lua_remove(L, -2);
+    core_require(L, "titan.errors");
     lua_getfield(L, -1, "new");
     lua_remove(L, -2);
     lua_pushstring(L, titan_error_name(code));
@@ -95,12 +95,18 @@ static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
 {
     int base = lua_gettop(L) - nargs;
     struct runtime *rt = runtime_of(L);
+    lua_State *outer = interrupt_switch(&rt->interrupt, L);
+    bool bit = rt->memory != NULL && state_bite(rt->memory, true);
     int status;
 
     (void)flags;
     lua_pushcfunction(L, script_traceback);
     lua_insert(L, base);
     status = lua_pcall(L, nargs, nresults, base);
+    interrupt_back(&rt->interrupt, outer);
+    if (rt->memory != NULL) {
+        (void)state_bite(rt->memory, bit);
+    }
     lua_remove(L, base);
     if (status != LUA_OK) {
         task_uncaught(rt, L, -1, "in a callback");
@@ -182,6 +188,8 @@ static int runtime_new(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
     rt->L = lua_tothread(L, -1);
     lua_pop(L, 1);
+    interrupt_init(rt);
+    rt->memory = state_memory_of(L);
     tasks_open(rt);
     clock_open(rt);
     rt->mail = mail;

@@ -9,16 +9,19 @@
 
 #include "base/errors.h"
 #include "base/ids.h"
+#include "script/interrupt.h"
 #include "spawn/sched.h"
 #include "transport/reactor.h"
 #include "worker/status.h"
 
 struct task;
+struct state_memory;
 
 struct runtime {
-    lua_State *L;       /* the main thread */
-    uv_loop_t *uv;      /* NULL: none yet */
-    uv_loop_t own_loop; /* unless luv had made one before */
+    lua_State *L;                /* the main thread */
+    struct state_memory *memory; /* whose limit bites while tasks run; NULL in a host's state */
+    uv_loop_t *uv;               /* NULL: none yet */
+    uv_loop_t own_loop;          /* unless luv had made one before */
     bool owns_loop;
     bool bare;            /* the reactor is not the loop's: see runtime_turn */
     struct mailbox *mail; /* of a bare one */
@@ -27,6 +30,9 @@ struct runtime {
     struct reactor reactor;
     bool reactor_open;
     struct task *running; /* whose coroutine runs right now */
+    struct interrupt interrupt;
+    atomic_bool *dying;   /* whether the state is to end, whatever it does; or NULL */
+    atomic_bool *overdue; /* whether its slice is over; or NULL */
     struct list tasks;    /* that have begun and not ended */
     struct list idle;     /* coroutines kept for the next task */
     unsigned idle_len;

@@ -1,6 +1,7 @@
 #include "script/scope.h"
 
 #include <lauxlib.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* ---- deadlines ---- */
@@ -125,15 +126,20 @@ bool scope_inherit(lua_State *L, struct scope *inside, struct scope *around)
     return true;
 }
 
+/* A signal handler may ask for the deadlines of the task that runs: what it could see is freed only
+ * once it cannot. */
 void scope_leave(lua_State *L, struct scope *s)
 {
+    struct shared_deadline *outer = s->outer;
+
     if (s->shared != NULL) {
         s->shared->at_ms = 0;
         release(s->shared);
         s->shared = NULL;
     }
-    release(s->outer);
     s->outer = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+    release(outer);
     s->deadline_ms = 0;
     drop_context(L, s);
 }

@@ -7,11 +7,18 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/size_text.h"
+
 #define CHUNK_LEN ((size_t)64 * 1024) /* and its alignment: from a block to its chunk by a mask */
 #define GRAIN ((size_t)16)
 #define FINE_MAX 512   /* up to here a class every GRAIN, from here on four a doubling */
 #define SMALL_MAX 4096 /* larger blocks are malloc's */
 #define FINE_CLASSES ((unsigned)(FINE_MAX / GRAIN))
+/* The buffers of the auxiliary library (string.rep, table.concat) ask once and give up, whatever
+ * garbage there is. Of what may be one, which is all but new objects, one part in so many more is
+ * granted: the object that is made of it then has the garbage collected. */
+#define OVERDRAFT 8
+#define UNBOUNDED (SIZE_MAX / 2)
 #define CLASSES (FINE_CLASSES + 4 * 3)
 
 /* At the start of each chunk. */
@@ -25,10 +32,23 @@ struct free_block {
     struct free_block *next;
 };
 
+/* What was refused last; of nothing, when it was the machine that had no more. */
+struct refusal {
+    size_t used_len;
+    size_t max_len;
+    size_t wanted_len;
+};
+
 struct state_memory {
     struct free_block *free[CLASSES];
     uint8_t *at, *end; /* what is left of the newest chunk */
     struct chunk *chunks;
+    size_t used;  /* bytes that Lua has now, as it asked for them */
+    size_t bound; /* how many it may have: max_len while the limit bites, else UNBOUNDED */
+    size_t max_len;
+    struct refusal refused;
+    bool bites;
+    bool pressed;
 };
 
 static unsigned class_of(size_t len)
@@ -152,23 +172,58 @@ static const bool only_malloc = true;
 static const bool only_malloc = false;
 #endif
 
+static void release(struct state_memory *m, void *at, size_t old)
+{
+    m->used -= old;
+    if (only_malloc) {
+        free(at);
+    } else if (at != NULL && old > 0) {
+        block_free(m, at, old);
+    }
+}
+
+static bool is_over(const struct state_memory *m, size_t bound, size_t more)
+{
+    return m->used >= bound || more > bound - m->used;
+}
+
+/* Off the hot path. Lua collects its garbage then, asks again, and raises its memory error. */
+static void *refuse(struct state_memory *m, size_t len)
+{
+    m->refused = (struct refusal){m->used, m->max_len, len};
+    m->pressed = true;
+    return NULL;
+}
+
 /* lua_Alloc: `old` is the block's size, or a type tag when there is none. */
 static void *allocate(void *ctx, void *at, size_t old, size_t len)
 {
     struct state_memory *m = ctx;
+    bool is_object = at == NULL && old != 0;
+    void *got;
 
+    if (at == NULL) {
+        old = 0;
+    }
     if (len == 0) {
-        if (only_malloc) {
-            free(at);
-        } else if (at != NULL && old > 0) {
-            block_free(m, at, old);
-        }
+        release(m, at, old);
         return NULL;
     }
-    if (only_malloc) {
-        return realloc(at, len);
+    if (len > old && is_over(m, m->bound, len - old) &&
+        (is_object || is_over(m, m->bound + m->bound / OVERDRAFT, len - old))) {
+        return refuse(m, len - old);
     }
-    return at == NULL ? block_new(m, len) : block_resize(m, at, old, len);
+    if (only_malloc) {
+        got = realloc(at, len);
+    } else {
+        got = at == NULL ? block_new(m, len) : block_resize(m, at, old, len);
+    }
+    if (got == NULL) {
+        m->refused = (struct refusal){0}; /* the machine's memory is out, not the limit's */
+        return NULL;
+    }
+    m->used += len - old; /* modulo 2^64: it may have shrunk */
+    return got;
 }
 
 static void memory_free(struct state_memory *m)
@@ -185,12 +240,15 @@ static void memory_free(struct state_memory *m)
 lua_State *state_new(struct state_memory **memory)
 {
     struct state_memory *m = calloc(1, sizeof *m);
-    lua_State *L = m ? lua_newstate(allocate, m) : NULL;
+    lua_State *L;
 
+    if (m == NULL) {
+        return NULL;
+    }
+    m->bound = UNBOUNDED;
+    L = lua_newstate(allocate, m);
     if (L == NULL) {
-        if (m != NULL) {
-            memory_free(m);
-        }
+        memory_free(m);
         return NULL;
     }
     *memory = m;
@@ -211,4 +269,63 @@ void state_seal(struct state_memory *m)
     memset(m->free, 0, sizeof m->free);
     m->at = NULL;
     m->end = NULL;
+}
+
+/* ---- the limit ---- */
+
+struct state_memory *state_memory_of(lua_State *L)
+{
+    void *ctx;
+
+    return lua_getallocf(L, &ctx) == allocate ? ctx : NULL;
+}
+
+size_t state_used(const struct state_memory *m)
+{
+    return m->used;
+}
+
+static void set_bound(struct state_memory *m)
+{
+    m->bound = m->bites && m->max_len > 0 ? m->max_len : UNBOUNDED;
+}
+
+void state_limit(struct state_memory *m, size_t max_len)
+{
+    m->max_len = max_len;
+    m->refused = (struct refusal){0};
+    set_bound(m);
+}
+
+bool state_bite(struct state_memory *m, bool bites)
+{
+    bool before = m->bites;
+
+    m->bites = bites;
+    set_bound(m);
+    return before;
+}
+
+bool state_describe_refusal(const struct state_memory *m, struct failure *why)
+{
+    char used[SIZE_TEXT], max[SIZE_TEXT], wanted[SIZE_TEXT];
+
+    if (m->refused.wanted_len == 0) {
+        return false;
+    }
+    fail(why, TITAN_E_LIMIT_EXCEEDED,
+         "the Lua memory of the worker is at its limit: %s of %s are in use, and %s more were "
+         "needed; hold less at a time, or raise resources.max_memory, of which Lua may have three "
+         "quarters",
+         size_text(m->refused.used_len, used), size_text(m->refused.max_len, max),
+         size_text(m->refused.wanted_len, wanted));
+    return true;
+}
+
+bool state_take_pressure(struct state_memory *m)
+{
+    bool pressed = m->pressed;
+
+    m->pressed = false;
+    return pressed;
 }

@@ -22,10 +22,11 @@
 
 struct stream {
     struct call call;
-    struct pool_call pooled; /* its place in a pool, if it goes through one */
-    struct list waiter;      /* of the one task that waits for an item */
-    struct span direct;      /* the item it is resumed with */
-    struct buf kept;   /* items that nobody has taken yet: a uint32_t length, then the values */
+    struct pool_call pooled;    /* its place in a pool, if it goes through one */
+    struct list waiter;         /* of the one task that waits for an item */
+    struct span direct;         /* the item it is resumed with, */
+    struct cargo *direct_cargo; /* or NULL */
+    struct buf kept;   /* items that nobody has taken yet: a struct kept, its cargo, the values */
     uint32_t consumed; /* bytes of items that were taken and not given back as credit */
     unsigned nesting;
     bool ended;    /* nothing more will come, and this is why: */
@@ -34,6 +35,11 @@ struct stream {
     bool decoding; /* `kept` must stay: what is decoded can run finalizers */
     struct failure failure;
     struct buf error; /* a MessagePack map */
+};
+
+struct kept {
+    uint32_t len; /* of the values */
+    uint32_t cargo_len;
 };
 
 static void wake(struct stream *s)
@@ -55,33 +61,66 @@ static void fail_for_memory(struct stream *s)
     call_cancel(&s->call, &why);
 }
 
-static bool keep(struct stream *s, struct span values)
+static bool keep(struct stream *s, struct span values, struct cargo *cargo)
 {
-    uint32_t len = (uint32_t)values.len;
-    uint8_t *at = buf_room(&s->kept, sizeof len + values.len);
+    struct kept head = {(uint32_t)values.len, cargo != NULL ? sizeof *cargo : 0};
+    uint8_t *at = buf_room(&s->kept, sizeof head + head.cargo_len + values.len);
+    struct cargo own;
 
-    if (at == NULL) {
+    if (at == NULL || (cargo != NULL && !cargo_keep(cargo, &own))) {
         return false;
     }
-    memcpy(at, &len, sizeof len);
-    memcpy(at + sizeof len, values.at, values.len);
-    buf_wrote(&s->kept, sizeof len + values.len);
+    memcpy(at, &head, sizeof head);
+    memcpy(at + sizeof head, &own, head.cargo_len);
+    memcpy(at + sizeof head + head.cargo_len, values.at, values.len);
+    buf_wrote(&s->kept, sizeof head + head.cargo_len + values.len);
     return true;
+}
+
+/* The first item that is kept; its cargo is a copy, to be freed once. */
+static struct span first_kept(const struct stream *s, struct kept *head, struct cargo *cargo)
+{
+    const uint8_t *at = buf_front(&s->kept);
+
+    memcpy(head, at, sizeof *head);
+    memset(cargo, 0, sizeof *cargo);
+    memcpy(cargo, at + sizeof *head, head->cargo_len);
+    return (struct span){at + sizeof *head + head->cargo_len, head->len};
+}
+
+static void drop_first(struct stream *s, const struct kept *head, struct cargo *cargo)
+{
+    cargo_free(cargo);
+    buf_consume(&s->kept, sizeof *head + head->cargo_len + head->len);
+}
+
+static void drop_kept(struct stream *s)
+{
+    while (buf_len(&s->kept) > 0) {
+        struct kept head;
+        struct cargo cargo;
+
+        (void)first_kept(s, &head, &cargo);
+        drop_first(s, &head, &cargo);
+    }
+    buf_free(&s->kept);
 }
 
 static void item_came(struct call *c, struct span values)
 {
     struct stream *s = list_entry(c, struct stream, call);
+    struct cargo *cargo = c->peer->arrived;
 
-    if (values.len >= DIRECT_MIN && !list_empty(&s->waiter)) {
+    if (values.len + cargo_weight(cargo) >= DIRECT_MIN && !list_empty(&s->waiter)) {
         struct task *t = list_entry(s->waiter.next, struct task, at);
 
         list_remove(&t->at);
         s->direct = values;
+        s->direct_cargo = cargo;
         task_resume(t); /* the stream may be gone after that */
         return;
     }
-    if (!keep(s, values)) {
+    if (!keep(s, values, cargo)) {
         fail_for_memory(s);
         return;
     }
@@ -127,14 +166,14 @@ static void consume(struct stream *s, size_t len)
     }
 }
 
-static int take(lua_State *L, struct stream *s, struct span values)
+static int take(lua_State *L, struct stream *s, struct span values, struct cargo *cargo)
 {
     struct failure why;
     int count;
 
     lua_settop(L, 0);
     s->decoding = true;
-    count = value_decode_list(L, values, s->nesting, &why);
+    count = value_decode_with(L, values, s->nesting, cargo, &why);
     s->decoding = false;
     if (count >= 0 && lua_isnoneornil(L, 1)) {
         count = fail(&why, TITAN_E_PROTOCOL_ERROR, "an item whose first value is nil");
@@ -142,20 +181,19 @@ static int take(lua_State *L, struct stream *s, struct span values)
     if (count < 0) {
         return raise_malformed(L, s, &why);
     }
-    consume(s, values.len);
+    consume(s, values.len + cargo_weight(cargo));
     return count;
 }
 
+/* An error in between leaves the item, and its cargo, to be dropped with the stream. */
 static int take_kept(lua_State *L, struct stream *s)
 {
-    struct span values = {buf_front(&s->kept) + sizeof(uint32_t), 0};
-    uint32_t len;
-    int count;
+    struct kept head;
+    struct cargo cargo;
+    struct span values = first_kept(s, &head, &cargo);
+    int count = take(L, s, values, head.cargo_len > 0 ? &cargo : NULL);
 
-    memcpy(&len, buf_front(&s->kept), sizeof len);
-    values.len = len;
-    count = take(L, s, values);
-    buf_consume(&s->kept, sizeof len + len);
+    drop_first(s, &head, &cargo);
     return count;
 }
 
@@ -202,12 +240,14 @@ static int resumed(lua_State *L, int status, lua_KContext ctx)
 {
     struct stream *s = lua_touserdata(L, lua_upvalueindex(CALL_TARGET));
     struct span direct = s->direct;
+    struct cargo *cargo = s->direct_cargo;
 
     (void)status;
     s->direct = (struct span){NULL, 0};
+    s->direct_cargo = NULL;
     call_await_nothing(&s->call);
     (void)task_resumed(L, ctx);
-    return direct.at != NULL ? take(L, s, direct) : next(L);
+    return direct.at != NULL ? take(L, s, direct, cargo) : next(L);
 }
 
 /* ---- life ---- */
@@ -223,7 +263,7 @@ static void end(struct stream *s, int code)
         s->code = fail(&s->failure, TITAN_E_CANCELLED, "the stream has been closed");
     }
     if (!s->decoding) {
-        buf_free(&s->kept);
+        drop_kept(s);
     }
     wake(s);
 }
@@ -240,7 +280,7 @@ static int stream_gc(lua_State *L)
     struct stream *s = lua_touserdata(L, 1);
 
     end(s, TITAN_E_CANCELLED);
-    buf_free(&s->kept);
+    drop_kept(s);
     buf_free(&s->error);
     return 0;
 }
@@ -258,12 +298,14 @@ void stream_began(struct call *c, struct span values)
  * more. */
 static int make(lua_State *L)
 {
+    static const luaL_Reg metamethods[] = {
+        {"__close", stream_close}, {"__gc", stream_gc}, {NULL, NULL}};
     struct task *t = lua_touserdata(L, 1);
     struct stream *s = lua_newuserdatauv(L, sizeof *s, 1);
 
     memset(s, 0, sizeof *s);
     list_init(&s->waiter);
-    luaL_setmetatable(L, STREAM_TYPE);
+    core_set_type(L, STREAM_TYPE, metamethods);
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, -2, STREAM_TARGET);
     lua_pushvalue(L, -1);
@@ -297,17 +339,4 @@ int stream_push(lua_State *L, struct task *t)
     lua_pushnil(L);
     lua_rotate(L, 2, 2);
     return 4;
-}
-
-void core_add_stream(lua_State *L)
-{
-    static const luaL_Reg metamethods[] = {
-        {"__close", stream_close},
-        {"__gc", stream_gc},
-        {NULL, NULL},
-    };
-
-    luaL_newmetatable(L, STREAM_TYPE);
-    luaL_setfuncs(L, metamethods, 0);
-    lua_pop(L, 1);
 }

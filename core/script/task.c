@@ -3,6 +3,8 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "script/state.h"
+
 #define IDLE_MAX 1024 /* coroutines kept */
 
 /* The stack of a task's coroutine: the message handler at 1, then what its function returned. */
@@ -66,6 +68,46 @@ struct task *task_new(struct runtime *rt, lua_State *L)
     return t;
 }
 
+/* ---- errors for those that are preempted ---- */
+
+void task_push_kept_error(struct task *t, lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &t->error_kept);
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &t->error_kept);
+    t->error_kept = false;
+}
+
+static void drop_kept_error(struct task *t, lua_State *L)
+{
+    task_push_kept_error(t, L);
+    lua_pop(L, 1);
+}
+
+static int set_kept_error(lua_State *L)
+{
+    struct task *t = lua_touserdata(L, 1);
+
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &t->error_kept);
+    return 0;
+}
+
+/* Of the error at the top of L. False when memory is out. */
+static bool keep_error(struct task *t, lua_State *L)
+{
+    lua_pushcfunction(L, set_kept_error);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, t);
+    lua_insert(L, -2);
+    t->error_kept = lua_pcall(L, 2, 0, 0) == LUA_OK;
+    if (!t->error_kept) {
+        lua_pop(L, 1);
+    }
+    return t->error_kept;
+}
+
+/* ---- running ---- */
+
 /* The coroutine has returned to us: it can serve again. */
 static void recycle(struct task *t)
 {
@@ -74,7 +116,11 @@ static void recycle(struct task *t)
     lua_settop(t->co, 0);
     t->state = TASK_IDLE;
     t->method = STATUS_NO_METHOD;
+    t->started_ns = 0;
     t->claimed = false;
+    if (t->error_kept) {
+        drop_kept_error(t, rt->L);
+    }
     if (!scope_is_empty(&t->scope)) {
         scope_leave(rt->L, &t->scope);
     }
@@ -86,8 +132,6 @@ static void recycle(struct task *t)
     list_push(&rt->idle, &t->link);
     rt->idle_len++;
 }
-
-/* ---- running ---- */
 
 /* After the function, in the coroutine. */
 static int body_done(lua_State *L, int status, lua_KContext ctx)
@@ -116,24 +160,70 @@ static int body(lua_State *L)
     return body_done(L, status, (lua_KContext)rt);
 }
 
+/* Says in the status page who is on the CPU. */
+static void note_running(struct runtime *rt)
+{
+    const struct task *t = rt->running;
+
+    if (rt->status == NULL) {
+        return;
+    }
+    if (t == NULL) {
+        status_idle(rt->status);
+    } else {
+        status_running(rt->status, t->method != STATUS_NO_METHOD ? t->method : STATUS_TASK,
+                       t->started_ns);
+    }
+}
+
+/* Its slice is over: it goes on when those that are ready now have had their turn. */
+static void set_preempted(struct task *t)
+{
+    struct runtime *rt = t->runtime;
+
+    lua_rawgeti(rt->L, LUA_REGISTRYINDEX, t->anchor);
+    coroutine_hold(rt, rt->L, -1);
+    lua_pop(rt->L, 1);
+    t->state = TASK_PREEMPTED;
+    list_push(&rt->ready, &t->ready);
+    reactor_flush_later(runtime_reactor(rt), &rt->resume);
+}
+
+static void end_preempted(struct task *t)
+{
+    struct runtime *rt = t->runtime;
+
+    lua_rawgeti(rt->L, LUA_REGISTRYINDEX, t->anchor);
+    coroutine_release(rt, rt->L, -1);
+    lua_pop(rt->L, 1);
+    if (t->error_kept) {
+        interrupt_arm(&rt->interrupt, t->co);
+    }
+}
+
 static void resume(struct task *t, int nargs)
 {
     struct runtime *rt = t->runtime;
     struct task *outer = rt->running;
+    lua_State *outer_co = interrupt_switch(&rt->interrupt, t->co);
+    bool bit = rt->memory != NULL && state_bite(rt->memory, true);
     int results;
     int status;
 
     rt->running = t;
     t->state = TASK_RUNNING;
-    if (rt->status != NULL) {
-        status_running(rt->status, t->method, t->started_ns);
-    }
+    note_running(rt);
     status = lua_resume(t->co, rt->L, nargs, &results);
-    rt->running = outer;
-    if (rt->status != NULL) {
-        status_idle(rt->status);
+    if (rt->memory != NULL) {
+        (void)state_bite(rt->memory, bit);
     }
-    if (status == LUA_YIELD) {
+    rt->running = outer;
+    interrupt_back(&rt->interrupt, outer_co);
+    note_running(rt);
+    if (status == LUA_YIELD && rt->interrupt.preempted == t->co) {
+        rt->interrupt.preempted = NULL;
+        set_preempted(t);
+    } else if (status == LUA_YIELD) {
         lua_pop(t->co, results);
         if (t->state == TASK_RUNNING) {
             t->state = TASK_FOREIGN;
@@ -144,6 +234,9 @@ static void resume(struct task *t, int nargs)
         task_uncaught(rt, t->co, -1, "while a task ended");
         lua_resetthread(t->co);
         recycle(t);
+    }
+    if (rt->memory != NULL && state_take_pressure(rt->memory) && outer == NULL) {
+        lua_gc(rt->L, LUA_GCCOLLECT);
     }
 }
 
@@ -219,6 +312,9 @@ struct task *task_resumed(lua_State *L, lua_KContext ctx)
 
 void task_resume(struct task *t)
 {
+    if (t->state == TASK_PREEMPTED) {
+        end_preempted(t);
+    }
     resume(t, t->interrupted ? 1 : 0);
 }
 
@@ -248,6 +344,9 @@ bool task_interrupt(struct task *t, lua_State *L)
 {
     bool waits = t->state == TASK_WAITING || t->state == TASK_PARKED || t->state == TASK_READY;
 
+    if (t->state == TASK_PREEMPTED && !t->error_kept) {
+        return keep_error(t, L);
+    }
     if (!waits || t->interrupted || !lua_checkstack(t->co, 2)) {
         lua_pop(L, 1);
         return false;
@@ -329,6 +428,9 @@ static void discard(struct task *t)
     list_remove(&t->at);
     if (t->state != TASK_IDLE) {
         lua_resetthread(t->co);
+    }
+    if (t->error_kept) {
+        drop_kept_error(t, rt->L);
     }
     free_task(t, rt->L);
 }

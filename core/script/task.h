@@ -5,6 +5,7 @@
  *     RUNNING --wait--> WAITING --the answer, the time--> RUNNING
  *        |--park--> PARKED --unpark--> READY --end of the turn--> RUNNING
  *        |          (an interrupt takes any of these three to READY, with an error to raise)
+ *        |--its slice is over (interrupt.h)--> PREEMPTED --end of the turn--> RUNNING
  *        `--coroutine.yield by the user's own code--> FOREIGN: whoever it told resumes it
  *
  * A task ends by its own function returning or raising, inside its coroutine, whoever resumed that
@@ -22,7 +23,15 @@
 
 struct caller;
 
-enum task_state { TASK_IDLE, TASK_RUNNING, TASK_WAITING, TASK_PARKED, TASK_READY, TASK_FOREIGN };
+enum task_state {
+    TASK_IDLE,
+    TASK_RUNNING,
+    TASK_WAITING,
+    TASK_PARKED,
+    TASK_READY,
+    TASK_PREEMPTED,
+    TASK_FOREIGN
+};
 
 /* A time after which a task is interrupted where it waits; on the task's own stack. */
 struct time_limit {
@@ -51,13 +60,15 @@ struct task {
     bool wants_context;            /* its request says more than a deadline */
     bool claimed;                  /* the manager holds the claim of its request's key */
     bool interrupted; /* the error at the top of its stack is to be raised when it is resumed */
+    bool
+        error_kept; /* it was preempted; the hook raises the error in the registry at &error_kept */
     /* L is the coroutine, `status` LUA_OK or an error's, the results or the error lie at `first`
      * and above. May raise: that is reported, not caught. */
     void (*ended)(struct task *t, lua_State *L, int status, int first);
     void *owner;
     struct own_request asked; /* that it serves, in a manager */
-    /* For a task that answers a request: its number in the status page, its start, its id on the
-     * wire and its method, STATUS_NO_METHOD for any other task. */
+    /* For a task that answers a request: its number in the status page, its start (a task begun in
+     * it has it, too), its id on the wire and its method, STATUS_NO_METHOD for any other task. */
     uint64_t number;
     uint64_t started_ns;
     uint32_t id, method;
@@ -105,9 +116,13 @@ void task_resume(struct task *t);
 void task_resume_soon(struct task *t);
 void task_unpark(struct task *t);
 
-/* Ends its waiting with the error at the top of L's stack, which is popped. False when it does not
- * wait, or is interrupted already. */
+/* Ends its waiting with the error at the top of L's stack, which is popped; in one that is
+ * preempted it is raised when that goes on. False when it does not wait, or is interrupted already.
+ */
 bool task_interrupt(struct task *t, lua_State *L);
+
+/* For the hook: takes the error that the preempted task was to go on with. */
+void task_push_kept_error(struct task *t, lua_State *L);
 
 /* Whether one of its limits ends a call that it makes now before so many ms are over: then the
  * call needs no deadline of its own. */

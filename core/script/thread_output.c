@@ -100,6 +100,8 @@ static int exit_worker(lua_State *L)
     int code = lua_isboolean(L, 1) ? (lua_toboolean(L, 1) ? 0 : 1) : (int)luaL_optinteger(L, 1, 0);
 
     worker_exit(&g->worker, code);
+    interrupt_request(g->runtime, INTERRUPT_DIE); /* no pcall stops it */
+    interrupt_arm(&g->runtime->interrupt, L);
     return luaL_error(L, "titan: os.exit ends this worker");
 }
 

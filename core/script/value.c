@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "script/buffer.h"
 #include "wire/mp_read.h"
 #include "wire/mp_write.h"
 
@@ -19,6 +20,7 @@ struct encoder {
     size_t size_max;
     size_t from; /* where it begins in the buffer */
     struct failure *why;
+    struct cargo *cargo;                /* NULL: everything is in the bytes */
     struct buf *entries;                /* NULL: maps as they come; else sorted, with its help */
     char path[160];                     /* to the value that cannot travel, built from its end */
     bool path_full;                     /* its beginning is missing */
@@ -82,7 +84,9 @@ static void prepend_key(struct encoder *e, int index, unsigned depth)
  * that refer to each other can make more than any memory holds. */
 static int check_size(struct encoder *e)
 {
-    if (buf_len(e->b) - e->from <= e->size_max) {
+    size_t beside = e->cargo != NULL ? e->cargo->bytes : 0;
+
+    if (buf_len(e->b) - e->from + beside <= e->size_max) {
         return TITAN_OK;
     }
     return fail(e->why, TITAN_E_LIMIT_EXCEEDED,
@@ -103,7 +107,47 @@ static int encode_string(struct encoder *e, int index)
                     "a string of %zu bytes, a message may have %zu (limits.frame)", len,
                     e->size_max);
     }
+    if (len >= CARGO_STRING_MIN && e->cargo != NULL) {
+        uint32_t number;
+
+        if (cargo_load_string(e->cargo, bytes, len, &number)) {
+            uint8_t ext[CARGO_REFERENCE_MAX];
+
+            len = cargo_refer(ext, number);
+            return mp_write_ext(e->b, WIRE_STRING, ext, len) ? TITAN_OK : out_of_memory(e);
+        }
+    }
     return mp_write_str(e->b, bytes, len) ? TITAN_OK : out_of_memory(e);
+}
+
+static int cannot_travel(struct encoder *e, int index)
+{
+    return fail(e->why, TITAN_E_VALIDATION_FAILED,
+                "a %s cannot travel: only nil, booleans, numbers, strings, buffers and tables of "
+                "these can",
+                luaL_typename(e->L, index));
+}
+
+static int encode_buffer(struct encoder *e, const struct buffer *buffer)
+{
+    uint8_t ext[CARGO_REFERENCE_MAX];
+    uint32_t number;
+    size_t len;
+    int code;
+
+    if (buffer->memory == NULL) {
+        return fail(e->why, TITAN_E_VALIDATION_FAILED, "a titan.buffer that has been released");
+    }
+    if (e->cargo == NULL) {
+        return fail(e->why, TITAN_E_VALIDATION_FAILED,
+                    "a titan.buffer is shared, not kept: take its bytes with buffer:read()");
+    }
+    code = cargo_load_memory(e->cargo, buffer->memory, &number, e->why);
+    if (code < 0) {
+        return code;
+    }
+    len = cargo_refer_part(ext, number, buffer->offset, buffer->len);
+    return mp_write_ext(e->b, WIRE_MEMORY, ext, len) ? TITAN_OK : out_of_memory(e);
 }
 
 static int encode_number(struct encoder *e, int index)
@@ -345,11 +389,13 @@ static int encode_value(struct encoder *e, int index, unsigned depth)
         return encode_string(e, index);
     case LUA_TTABLE:
         return encode_table(e, index, depth);
+    case LUA_TUSERDATA:
+        if (buffer_test(e->L, index) != NULL) {
+            return encode_buffer(e, buffer_test(e->L, index));
+        }
+        return cannot_travel(e, index);
     default:
-        return fail(
-            e->why, TITAN_E_VALIDATION_FAILED,
-            "a %s cannot travel: only nil, booleans, numbers, strings and tables of these can",
-            luaL_typename(e->L, index));
+        return cannot_travel(e, index);
     }
     return ok ? TITAN_OK : out_of_memory(e);
 }
@@ -374,6 +420,7 @@ static inline void encoder_init(struct encoder *e, lua_State *L, const struct wi
     e->size_max = limits->frame;
     e->from = buf_len(b);
     e->why = why;
+    e->cargo = NULL;
     e->entries = NULL;
     e->path[0] = '\0';
     e->path_full = false;
@@ -408,6 +455,24 @@ int value_encode_list(lua_State *L, int first, int count, const char *what,
     return encode_list(&e, first, count, what);
 }
 
+int value_encode_with(lua_State *L, int first, int count, const char *what,
+                      const struct wire_limits *limits, struct buf *b, struct cargo *cargo,
+                      struct failure *why)
+{
+    struct encoder e;
+
+    encoder_init(&e, L, limits, b, why);
+    e.cargo = cargo;
+    return encode_list(&e, first, count, what);
+}
+
+int value_write_list(lua_State *L, int first, int count, const char *what, struct peer *peer,
+                     struct failure *why)
+{
+    return value_encode_with(L, first, count, what, &peer->limits, peer_out(peer), &peer->loading,
+                             why);
+}
+
 int value_encode_canonical(lua_State *L, int first, int count, const char *what,
                            const struct wire_limits *limits, struct buf *b, struct failure *why)
 {
@@ -425,10 +490,17 @@ int value_encode_canonical(lua_State *L, int first, int count, const char *what,
 int value_encode(lua_State *L, int index, const struct wire_limits *limits, struct buf *b,
                  struct failure *why)
 {
+    return value_encode_one_with(L, index, limits, b, NULL, why);
+}
+
+int value_encode_one_with(lua_State *L, int index, const struct wire_limits *limits, struct buf *b,
+                          struct cargo *cargo, struct failure *why)
+{
     struct encoder e;
     int code;
 
     encoder_init(&e, L, limits, b, why);
+    e.cargo = cargo;
     code = encode_value(&e, lua_absindex(L, index), 0);
     if (code < 0) {
         name_path(&e, "value");
@@ -444,6 +516,7 @@ struct decoder {
     lua_State *L;
     struct mp_reader r;
     unsigned nesting;
+    struct cargo *cargo; /* or NULL */
 };
 
 static const char *decode_value(struct decoder *d, unsigned depth);
@@ -509,6 +582,33 @@ static const char *decode_map(struct decoder *d, uint32_t n, unsigned depth)
     return NULL;
 }
 
+/* Copied once, straight from where it lies. */
+static const char *decode_ext(struct decoder *d, const struct mp_token *t)
+{
+    struct span ext = {t->bytes, t->n};
+    struct memory_part part;
+    struct span string;
+    const char *wrong;
+
+    switch (t->i) {
+    case WIRE_STRING:
+        wrong = cargo_string(d->cargo, ext, &string);
+        if (!wrong) {
+            lua_pushlstring(d->L, (const char *)string.at, string.len);
+        }
+        return wrong;
+    case WIRE_MEMORY:
+        wrong = cargo_memory(d->cargo, ext, &part);
+        if (!wrong) {
+            luaL_checkstack(d->L, 4, "a buffer");
+            buffer_push(d->L, part.memory, part.offset, part.len);
+        }
+        return wrong;
+    default:
+        return "an extension type that this version does not know";
+    }
+}
+
 static const char *decode_value(struct decoder *d, unsigned depth)
 {
     struct mp_token t;
@@ -537,7 +637,7 @@ static const char *decode_value(struct decoder *d, unsigned depth)
         lua_pushlstring(d->L, (const char *)t.bytes, t.n);
         return NULL;
     case MP_EXT:
-        return "an extension type that this version does not know";
+        return decode_ext(d, &t);
     default:
         break;
     }
@@ -557,7 +657,18 @@ static int malformed(lua_State *L, int top, struct failure *why, const char *wro
 
 int value_decode_list(lua_State *L, struct span payload, unsigned nesting, struct failure *why)
 {
-    struct decoder d = {L, {payload.at, payload.at + payload.len}, nesting};
+    return value_decode_with(L, payload, nesting, NULL, why);
+}
+
+int value_read_list(lua_State *L, struct span payload, const struct peer *peer, struct failure *why)
+{
+    return value_decode_with(L, payload, peer->limits.nesting, peer->arrived, why);
+}
+
+int value_decode_with(lua_State *L, struct span payload, unsigned nesting, struct cargo *cargo,
+                      struct failure *why)
+{
+    struct decoder d = {L, {payload.at, payload.at + payload.len}, nesting, cargo};
     int top = lua_gettop(L);
     struct mp_token t;
     const char *wrong = mp_next(&d.r, &t);
@@ -579,7 +690,13 @@ int value_decode_list(lua_State *L, struct span payload, unsigned nesting, struc
 
 int value_decode(lua_State *L, struct span payload, unsigned nesting, struct failure *why)
 {
-    struct decoder d = {L, {payload.at, payload.at + payload.len}, nesting};
+    return value_decode_one_with(L, payload, nesting, NULL, why);
+}
+
+int value_decode_one_with(lua_State *L, struct span payload, unsigned nesting, struct cargo *cargo,
+                          struct failure *why)
+{
+    struct decoder d = {L, {payload.at, payload.at + payload.len}, nesting, cargo};
     int top = lua_gettop(L);
     const char *wrong = decode_value(&d, 0);
 

@@ -280,13 +280,13 @@ static void threads_stop(struct sched *s, unsigned started)
 
 static int threads_start(struct sched *s)
 {
-    if (watchdog_start(s) < 0) {
+    if (sched_watch_start(s) < 0) {
         return -1;
     }
     for (unsigned i = 0; i < s->count; i++) {
         if (thread_start(&s->threads[i]) < 0) {
             threads_stop(s, i);
-            watchdog_stop(s);
+            sched_watch_stop(s);
             return -1;
         }
     }
@@ -349,6 +349,6 @@ void sched_close(struct sched *s)
 {
     assert(sched_units(s) == 0);
     threads_stop(s, s->count);
-    watchdog_stop(s);
+    sched_watch_stop(s);
     sched_free(s, s->count);
 }

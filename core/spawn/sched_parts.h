@@ -103,11 +103,11 @@ void sched_disarm(struct unit *u);
 
 /* ---- sched_watch.c ---- */
 
-int watchdog_start(struct sched *s);
-void watchdog_stop(struct sched *s);
+int sched_watch_start(struct sched *s);
+void sched_watch_stop(struct sched *s);
 
 /* A thread that has got up may be the first that does. */
-void watchdog_thread_is_up(struct sched *s);
+void sched_watch_thread_is_up(struct sched *s);
 
 /* Says on whom to have an eye; nothing else of `u` may happen between watch_end and the next
  * begin that the watchdog's callback must not see. */

@@ -274,7 +274,7 @@ static void get_up(struct sched_thread *t)
         atomic_fetch_sub_explicit(&t->sched->sleepers, 1, memory_order_relaxed);
     }
     t->sent = was == SENT;
-    watchdog_thread_is_up(t->sched);
+    sched_watch_thread_is_up(t->sched);
 }
 
 static bool may_sleep(const struct sched_thread *t)

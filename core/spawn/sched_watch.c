@@ -35,7 +35,7 @@ void watch_end(struct sched_thread *t)
 }
 
 /* Sequentially consistent with `sleep`, which the caller has just changed: see is_quiet. */
-void watchdog_thread_is_up(struct sched *s)
+void sched_watch_thread_is_up(struct sched *s)
 {
     struct watchdog *w = &s->watchdog;
 
@@ -127,7 +127,7 @@ static void watch(void *arg)
 
 /* ---- life ---- */
 
-int watchdog_start(struct sched *s)
+int sched_watch_start(struct sched *s)
 {
     struct watchdog *w = &s->watchdog;
     sigset_t all, before;
@@ -151,7 +151,7 @@ int watchdog_start(struct sched *s)
     return error;
 }
 
-void watchdog_stop(struct sched *s)
+void sched_watch_stop(struct sched *s)
 {
     struct watchdog *w = &s->watchdog;
 

@@ -198,6 +198,16 @@ static void prepare_turns(struct thread *t)
     t->mail = &t->turns;
 }
 
+void thread_overdue(void *ctx, struct unit *u, struct sched_thread *on, uint64_t run)
+{
+    struct thread *t = list_entry(u, struct thread, unit);
+
+    (void)ctx;
+    (void)run;
+    atomic_store_explicit(&t->is_overdue, true, memory_order_release);
+    (void)pthread_kill(sched_thread_id(on), SIGURG);
+}
+
 static void begin_turns(struct thread *t, struct sched *sched)
 {
     static const struct unit_ops ops = {run_turn, turns_over};
@@ -320,6 +330,14 @@ void thread_kill(struct thread *t)
     thread_hold(t);
     if (!mailbox_post(t->mail, &t->dying)) {
         thread_release(&held); /* it has ended by itself */
+    }
+    thread_interrupt(t);
+}
+
+void thread_interrupt(struct thread *t)
+{
+    if (!t->by_turns) {
+        (void)pthread_kill(t->id, SIGURG);
     }
 }
 

@@ -66,6 +66,7 @@ struct thread {
     struct unit unit;
     struct mailbox turns; /* whose posts lead to a turn */
     uint64_t due_ms;
+    atomic_bool is_overdue; /* its turn has gone on for a slice; then SIGURG came */
     /* For the manager: */
     void (*ended)(struct thread *t);
     void *owner;
@@ -94,6 +95,13 @@ struct thread *thread_start(const struct thread_spec *spec, struct thread_ends *
 /* It is to end now: its loop does so at once, its Lua code at the next instruction, C code when it
  * returns. */
 void thread_kill(struct thread *t);
+
+/* For sched_options: the turns of such threads give way. */
+void thread_overdue(void *ctx, struct unit *u, struct sched_thread *on, uint64_t run);
+
+/* What runs on it is to look at what it is asked (script/interrupt.h): at once if it has a thread
+ * of its own, else at the end of its slice. */
+void thread_interrupt(struct thread *t);
 
 /* Waits for its end for so long, and `ended` is not called any more. False: it goes on. */
 bool thread_await(struct thread *t, uint32_t timeout_ms);

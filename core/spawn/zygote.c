@@ -349,6 +349,13 @@ void zygote_release(struct zygote_client *z, pid_t pid)
     send_later(z, &(struct zygote_request){.order = ZYGOTE_RELEASE, .pid = pid});
 }
 
+void zygote_tell_groups(struct zygote_client *z, unsigned number)
+{
+    if (z->state == ZYGOTE_IS_SERVING) {
+        send_later(z, &(struct zygote_request){.order = ZYGOTE_GROUPS, .tag = number});
+    }
+}
+
 /* ---- life ---- */
 
 int zygote_open(struct zygote_client *z, struct reactor *r, struct span boot,

@@ -67,6 +67,9 @@ int zygote_fork(struct zygote_client *z, uint64_t tag, const int fds[WORKER_FDS]
 void zygote_adopt(struct zygote_client *z, pid_t pid);
 void zygote_release(struct zygote_client *z, pid_t pid);
 
+/* Tells of control groups (spawn/cgroup.h) that it has to remove should the manager die. */
+void zygote_tell_groups(struct zygote_client *z, unsigned number);
+
 /* Ends it (it kills what it still knows of) and waits for its exit. */
 void zygote_close(struct zygote_client *z);
 

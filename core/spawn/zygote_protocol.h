@@ -15,13 +15,18 @@
  * than in each worker, where it would cost the lookup and a page. The zygote takes it out again. */
 #define ZYGOTE_BIND_NOW "LD_BIND_NOW=titan"
 
+/* In the environment of tests: a tree in which control groups are looked for instead of /. */
+#define ZYGOTE_CGROUP_ROOT "TITAN_TEST_CGROUP_ROOT"
+
 /* A worker's descriptors in the order they travel with ZYGOTE_FORK. */
 enum worker_fd { FD_DATA, FD_CONTROL, FD_STATUS, FD_STDOUT, FD_STDERR, WORKER_FDS };
 
 enum zygote_order {
-    ZYGOTE_FORK,   /* with WORKER_FDS descriptors: fork a worker; answered by FORKED */
-    ZYGOTE_ADOPT,  /* pid: a worker forked by a zygote before this one */
-    ZYGOTE_RELEASE /* pid: this worker's group is gone; sent while the pid is still a zombie */
+    ZYGOTE_FORK,    /* with WORKER_FDS descriptors: fork a worker; answered by FORKED */
+    ZYGOTE_ADOPT,   /* pid: a worker forked by a zygote before this one */
+    ZYGOTE_RELEASE, /* pid: this worker's group is gone; sent while the pid is still a zombie */
+    ZYGOTE_GROUPS   /* tag: the number of the manager's control groups, which are to be removed when
+                     * the manager has died */
 };
 
 struct zygote_request {

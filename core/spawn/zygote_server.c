@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "spawn/cgroup.h"
 #include "spawn/fdpass.h"
 #include "spawn/zygote_protocol.h"
 
@@ -128,6 +129,8 @@ struct zygote {
     const struct zygote_guest *guest;
     pid_t manager;
     struct groups groups;
+    bool has_control_groups;
+    unsigned control_groups; /* their number */
 };
 
 /* True in the child, with its exit code. */
@@ -153,6 +156,17 @@ static bool serve_fork(struct zygote *z, uint64_t tag, int *fds, int *exit_code)
     return false;
 }
 
+/* An order that follows the end of a manager in good order finds nothing to do. */
+static void end_of_manager(struct zygote *z)
+{
+    const char *root = getenv(ZYGOTE_CGROUP_ROOT);
+
+    groups_kill(&z->groups);
+    if (z->has_control_groups) {
+        cgroups_clear_of(root ? root : "", z->manager, z->control_groups);
+    }
+}
+
 static int serve(struct zygote *z)
 {
     for (;;) {
@@ -168,7 +182,7 @@ static int serve(struct zygote *z)
             continue;
         }
         if (got <= 0) {
-            groups_kill(&z->groups);
+            end_of_manager(z);
             return got < 0 ? 1 : 0;
         }
         switch (request.order) {
@@ -176,6 +190,10 @@ static int serve(struct zygote *z)
             if (serve_fork(z, request.tag, fds, &exit_code)) {
                 return exit_code;
             }
+            break;
+        case ZYGOTE_GROUPS:
+            z->has_control_groups = true;
+            z->control_groups = (unsigned)request.tag;
             break;
         case ZYGOTE_ADOPT:
             groups_add(&z->groups, request.pid);

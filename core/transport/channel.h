@@ -11,6 +11,11 @@
 
 #include "base/buf.h"
 #include "transport/reactor.h"
+#include "transport/shm.h"
+
+/* Pieces of memory that can go along with one message: what the kernel takes at once
+ * (SCM_MAX_FD is 253). */
+#define CHANNEL_SHM_MAX 250
 
 struct channel;
 
@@ -19,7 +24,8 @@ struct channel_events {
     /* Bytes came in: returns how many of them were whole frames and are done with. The rest is kept
      * and comes again with more behind it. */
     size_t (*bytes)(void *ctx, const uint8_t *bytes, size_t len);
-    /* Nothing will come any more: 0 for the end of the stream, else an errno. Once. */
+    /* Nothing will come any more: 0 for the end of the stream, else an errno, EPROTO for memory
+     * that belongs to no message. Once. */
     void (*lost)(void *ctx, int error);
 };
 
@@ -29,6 +35,9 @@ struct channel_ops {
     void (*drain)(struct channel *c);
     void (*finish)(struct channel *c);
     void (*close)(struct channel *c);
+    /* NULL, both: no memory can go along, as over a network. */
+    bool (*attach)(struct channel *c, size_t at, struct shm *const *memory, unsigned count);
+    int (*detach)(struct channel *c, struct shm **memory, unsigned count);
 };
 
 struct channel {
@@ -65,6 +74,29 @@ static inline void channel_drain(struct channel *c)
 static inline void channel_finish(struct channel *c)
 {
     c->ops->finish(c);
+}
+
+/* Whether memory can go along with the bytes. */
+static inline bool channel_carries(const struct channel *c)
+{
+    return c->ops->attach != NULL;
+}
+
+/* `count` pieces of memory go along with the byte that is to be written at the offset `at` of
+ * c->out; not before those of an earlier attach. The channel takes references of its own. False
+ * when memory is out. */
+static inline bool channel_attach(struct channel *c, size_t at, struct shm *const *memory,
+                                  unsigned count)
+{
+    return c->ops->attach(c, at, memory, count);
+}
+
+/* In `bytes`: takes what came along with one attach of the other side, in the order in which it was
+ * sent. One that could not be received, for want of descriptors or memory, is NULL.
+ * TITAN_E_PROTOCOL_ERROR when one is no memory that can be shared; then none is taken. */
+static inline int channel_detach(struct channel *c, struct shm **memory, unsigned count)
+{
+    return c->ops->detach(c, memory, count);
 }
 
 /* Closes and frees. What was not sent is dropped. Sets *c to NULL; does nothing when it is. */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "titan.h"
 #include "transport/inproc.h"
 
 #define ROOM_LEN ((size_t)512 * 1024)
@@ -21,6 +22,7 @@
 struct segment {
     struct segment *next;
     struct buf bytes;
+    struct buf memory; /* of struct shm *: what goes along with them, in order */
 };
 
 struct pipe {
@@ -43,6 +45,8 @@ struct inproc_channel {
     int number; /* of this end */
     struct pipe *in, *out;
     struct mailbox *other;
+    struct buf attached; /* of struct shm *: along with what is written, */
+    struct buf arrived;  /* and with what has come */
     struct segment *spare; /* for what is sent next */
     struct flusher look;   /* at what had come before this channel was opened, or waited paused */
     bool blocked;          /* waits for room */
@@ -65,11 +69,24 @@ static struct inproc_channel *inproc_of(struct channel *c)
 
 /* ---- the link ---- */
 
+static void memory_free(struct buf *memory)
+{
+    while (buf_len(memory) > 0) {
+        struct shm *s;
+
+        memcpy(&s, buf_front(memory), sizeof s);
+        shm_unref(&s);
+        buf_consume(memory, sizeof s);
+    }
+    buf_free(memory);
+}
+
 static void segments_free(struct segment *s)
 {
     while (s != NULL) {
         struct segment *next = s->next;
 
+        memory_free(&s->memory);
         buf_free(&s->bytes);
         free(s);
         s = next;
@@ -149,6 +166,8 @@ static bool hand_over(struct inproc_channel *c)
     empty = s->bytes;
     s->bytes = c->base.out;
     c->base.out = empty;
+    s->memory = c->attached;
+    c->attached = (struct buf){0};
     push(c->out, s);
     post(c->link, c->other, &c->out->arrived, &c->out->arrived_posted);
     return true;
@@ -221,6 +240,8 @@ static void channel_free(struct inproc_channel *c)
 
     buf_free(&c->base.in);
     buf_free(&c->base.out);
+    memory_free(&c->attached);
+    memory_free(&c->arrived);
     segments_free(c->spare);
     free(c);
     link_release(l);
@@ -241,6 +262,14 @@ static void deliver(struct inproc_channel *c, struct segment *s)
     const struct channel_events *events = c->base.events;
     size_t len = buf_len(&s->bytes);
 
+    if (buf_len(&s->memory) > 0) {
+        if (!buf_append(&c->arrived, buf_front(&s->memory), buf_len(&s->memory))) {
+            lose(c, ENOMEM);
+            segments_free(s);
+            return;
+        }
+        buf_free(&s->memory); /* the references have moved */
+    }
     if (buf_len(kept) == 0) {
         buf_consume(&s->bytes, events->bytes(c->base.ctx, buf_front(&s->bytes), len));
     }
@@ -370,10 +399,41 @@ static void inproc_close(struct channel *base)
     }
 }
 
+/* A reference each: nothing is copied, and no descriptor is sent. */
+static bool inproc_attach(struct channel *base, size_t at, struct shm *const *memory,
+                          unsigned count)
+{
+    struct inproc_channel *c = inproc_of(base);
+    size_t len = count * sizeof *memory;
+
+    (void)at;
+    if (!buf_append(&c->attached, memory, len)) {
+        return false;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        (void)shm_ref(memory[i]);
+    }
+    return true;
+}
+
+static int inproc_detach(struct channel *base, struct shm **memory, unsigned count)
+{
+    struct inproc_channel *c = inproc_of(base);
+    size_t len = count * sizeof *memory;
+
+    if (buf_len(&c->arrived) < len) {
+        return TITAN_E_PROTOCOL_ERROR;
+    }
+    memcpy(memory, buf_front(&c->arrived), len);
+    buf_consume(&c->arrived, len);
+    return TITAN_OK;
+}
+
 struct channel *channel_inproc(struct inproc_link *l, int end, struct reactor *r,
                                const struct channel_events *events, void *ctx)
 {
-    static const struct channel_ops ops = {"inproc", inproc_drain, inproc_finish, inproc_close};
+    static const struct channel_ops ops = {
+        "inproc", inproc_drain, inproc_finish, inproc_close, inproc_attach, inproc_detach};
     struct inproc_channel *c = calloc(1, sizeof *c);
 
     if (c == NULL) {

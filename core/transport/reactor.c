@@ -142,6 +142,11 @@ void reactor_update_time(struct reactor *r)
     }
 }
 
+uint64_t reactor_ms_at(const struct reactor *r, uint64_t at_ns)
+{
+    return r->held ? r->held_ms : at_ns / 1000000u + r->ahead_ms;
+}
+
 static void alarm_rang(uv_timer_t *handle);
 
 static void ring(struct reactor *r, uint64_t at_ms, uint64_t in_ms)

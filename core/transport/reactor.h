@@ -95,6 +95,10 @@ uint64_t timer_left_ms(const struct reactor *r, const struct timer *t);
 /* The loop's time in ms, taken once a turn. */
 uint64_t reactor_now_ms(const struct reactor *r);
 
+/* The same of a moment of now_ns(), which may be later than the turn's beginning. Safe in a signal
+ * handler. */
+uint64_t reactor_ms_at(const struct reactor *r, uint64_t at_ns);
+
 /* ---- a clock under somebody's hand ---- */
 
 /* Holds the clock: from here on only reactor_move_clock lets time pass. Timers that are due fire

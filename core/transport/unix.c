@@ -6,18 +6,25 @@
 #include <sys/socket.h>
 
 #include "transport/channel.h"
+#include "transport/unix_shm.h"
 
 #define READS_A_TURN 4 /* after that the other descriptors get their turn */
+#define CROWDED_MS 5   /* until descriptors are sent again of which too many were under way */
 
 struct unix_channel {
     struct channel base;
     struct watch *watch;
     bool blocked; /* the kernel takes no more for now */
+    bool crowded; /* the same, since too many descriptors are under way: no event tells the end */
     bool broken;  /* the other side takes nothing any more; it may still have sent something */
     bool ended;   /* nothing will come any more, and the owner knows */
     bool closed;
     bool busy; /* in a callback of the owner: memory stays until it returns */
     uint64_t received;
+    uint64_t sent;
+    struct timer retry; /* while it is crowded */
+    struct outgoing_shm outgoing;
+    struct arrived_shm arrived;
 };
 
 static struct unix_channel *unix_of(struct channel *c)
@@ -32,7 +39,20 @@ static void update_interest(struct unix_channel *u)
     bool paused =
         u->blocked && u->base.read_pause_len > 0 && buf_len(&u->base.out) > u->base.read_pause_len;
 
-    watch_events(u->watch, (u->blocked ? UV_WRITABLE : 0) | (paused || u->ended ? 0 : UV_READABLE));
+    watch_events(u->watch, (u->blocked && !u->crowded ? UV_WRITABLE : 0) |
+                               (paused || u->ended ? 0 : UV_READABLE));
+}
+
+/* As much as the kernel takes, but not past the next byte that memory goes along with. */
+static ssize_t send_once(struct unix_channel *u)
+{
+    struct buf *out = &u->base.out;
+
+    if (outgoing_shm_len(&u->outgoing) == 0) {
+        return send(watch_fd(u->watch), buf_front(out), buf_len(out), MSG_NOSIGNAL);
+    }
+    return outgoing_shm_send(&u->outgoing, watch_fd(u->watch), u->sent, buf_front(out),
+                             buf_len(out));
 }
 
 static void send_waiting(struct unix_channel *u)
@@ -40,18 +60,23 @@ static void send_waiting(struct unix_channel *u)
     struct buf *out = &u->base.out;
 
     u->blocked = false;
+    u->crowded = false;
     while (buf_len(out) > 0 && !u->broken && !u->blocked) {
-        ssize_t sent = send(watch_fd(u->watch), buf_front(out), buf_len(out), MSG_NOSIGNAL);
+        ssize_t sent = send_once(u);
 
         if (sent >= 0) {
             buf_consume(out, (size_t)sent);
+            u->sent += (uint64_t)sent;
         } else if (errno != EINTR) {
-            u->blocked = errno == EAGAIN || errno == ENOBUFS;
+            u->crowded =
+                errno == ETOOMANYREFS && timer_arm(u->base.reactor, &u->retry, CROWDED_MS, false);
+            u->blocked = u->crowded || errno == EAGAIN || errno == ENOBUFS;
             u->broken = !u->blocked;
         }
     }
     if (u->broken) {
         buf_free(out);
+        outgoing_shm_free(&u->outgoing);
     }
     if (u->base.when_room != NULL && buf_len(out) < u->base.room_len) {
         reactor_flush_later(u->base.reactor, u->base.when_room);
@@ -65,10 +90,17 @@ static void flush(struct flusher *f)
     send_waiting(unix_of(list_entry(f, struct channel, flusher)));
 }
 
+static void try_again(struct timer *t)
+{
+    send_waiting(list_entry(t, struct unix_channel, retry));
+}
+
 static void finish_close(struct unix_channel *u)
 {
     buf_free(&u->base.in);
     buf_free(&u->base.out);
+    outgoing_shm_free(&u->outgoing);
+    arrived_shm_free(&u->arrived);
     free(u);
 }
 
@@ -93,16 +125,6 @@ static void end(struct unix_channel *u, int error)
 
 enum outcome { READ_ALL, READ_PART, READ_OVER };
 
-static ssize_t receive(int fd, uint8_t *to, size_t room)
-{
-    ssize_t got;
-
-    do {
-        got = recv(fd, to, room, 0);
-    } while (got < 0 && errno == EINTR);
-    return got;
-}
-
 /* Behind the kept beginning of a frame. */
 static size_t deliver_kept(struct unix_channel *u, size_t got)
 {
@@ -126,7 +148,7 @@ static enum outcome read_once(struct unix_channel *u)
         end(u, ENOMEM);
         return READ_OVER;
     }
-    got = receive(watch_fd(u->watch), to, room);
+    got = arrived_shm_receive(&u->arrived, watch_fd(u->watch), to, room);
     if (got < 0 && errno == EAGAIN) {
         return READ_ALL;
     }
@@ -144,6 +166,10 @@ static enum outcome read_once(struct unix_channel *u)
         buf_consume(in, taken);
     } else if (!buf_append(in, to + taken, (size_t)got - taken)) {
         end(u, ENOMEM);
+        return READ_OVER;
+    }
+    if (buf_len(in) == 0 && arrived_shm_len(&u->arrived) > 0) {
+        end(u, EPROTO); /* it came along with nothing that wants it */
         return READ_OVER;
     }
     return (size_t)got < room ? READ_ALL : READ_PART;
@@ -191,7 +217,8 @@ static void unix_finish(struct channel *c)
     flusher_cancel(&c->flusher);
     for (;;) {
         send_waiting(u);
-        if (buf_len(&c->out) == 0 || (poll(&p, 1, -1) < 0 && errno != EINTR)) {
+        if (buf_len(&c->out) == 0 ||
+            (poll(&p, u->crowded ? 0 : 1, u->crowded ? CROWDED_MS : -1) < 0 && errno != EINTR)) {
             return;
         }
     }
@@ -202,6 +229,7 @@ static void unix_close(struct channel *c)
     struct unix_channel *u = unix_of(c);
 
     flusher_cancel(&c->flusher);
+    timer_disarm(c->reactor, &u->retry);
     watch_close(&u->watch);
     u->closed = true;
     if (!u->busy) {
@@ -209,10 +237,23 @@ static void unix_close(struct channel *c)
     }
 }
 
+static bool unix_attach(struct channel *c, size_t at, struct shm *const *memory, unsigned count)
+{
+    struct unix_channel *u = unix_of(c);
+
+    return u->broken || outgoing_shm_add(&u->outgoing, u->sent + at, memory, count);
+}
+
+static int unix_detach(struct channel *c, struct shm **memory, unsigned count)
+{
+    return arrived_shm_take(&unix_of(c)->arrived, memory, count);
+}
+
 struct channel *channel_unix(struct reactor *r, int fd, const struct channel_events *events,
                              void *ctx)
 {
-    static const struct channel_ops ops = {"unix", unix_drain, unix_finish, unix_close};
+    static const struct channel_ops ops = {"unix",     unix_drain,  unix_finish,
+                                           unix_close, unix_attach, unix_detach};
     struct unix_channel *u = calloc(1, sizeof *u);
 
     if (u == NULL) {
@@ -223,6 +264,7 @@ struct channel *channel_unix(struct reactor *r, int fd, const struct channel_eve
     u->base.ctx = ctx;
     u->base.reactor = r;
     flusher_init(&u->base.flusher, flush);
+    u->retry.fire = try_again;
     u->watch = watch_open(r, fd, UV_READABLE, ready, u);
     if (u->watch == NULL) {
         free(u);

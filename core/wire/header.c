@@ -121,6 +121,15 @@ bool header_begin(struct buf *b, const char *service, uint32_t deadline_ms, uint
                                mp_write_str(b, service, strlen(service)));
 }
 
+bool header_write_key(struct buf *b, struct span key, bool claimed)
+{
+    if (claimed &&
+        !(mp_write_str(b, HEADER_CLAIMED, strlen(HEADER_CLAIMED)) && mp_write_bool(b, true))) {
+        return false;
+    }
+    return mp_write_str(b, HEADER_KEY, strlen(HEADER_KEY)) && mp_write_str(b, key.at, key.len);
+}
+
 static bool is_passed_on(struct span key)
 {
     return !span_is(key, HEADER_SERVICE) && !span_is(key, HEADER_DEADLINE) &&

@@ -17,6 +17,7 @@
 #define HEADER_SERVICE "service"
 #define HEADER_DEADLINE "deadline"
 #define HEADER_CLAIMED "claimed"
+#define HEADER_KEY "idempotency_key"
 
 struct header {
     struct span service;
@@ -30,6 +31,10 @@ void header_read(struct span bytes, struct header *h);
 
 /* The head of a header with so many pairs, and the first two of them. */
 bool header_begin(struct buf *b, const char *service, uint32_t deadline_ms, uint32_t more_pairs);
+
+/* The pairs of an idempotency key, and how many they are. */
+bool header_write_key(struct buf *b, struct span key, bool claimed);
+#define HEADER_KEY_PAIRS(claimed) ((claimed) ? 2u : 1u)
 
 /* The header with which a request is passed on: without the service and without `claimed`, which is
  * the manager's to say. Writes nothing when nothing is left: has_header says which, beforehand. */

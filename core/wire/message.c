@@ -216,6 +216,43 @@ static const char *read_credit(struct mp_reader *r, unsigned nesting, uint32_t f
     return NULL;
 }
 
+static const char *read_cargo(struct mp_reader *r, unsigned nesting, uint32_t fields,
+                              struct message *m)
+{
+    return fields == 2 ? read_span(r, nesting, true, &m->payload)
+                       : "a cargo that has not two fields";
+}
+
+static const char *read_arena(struct mp_reader *r, unsigned nesting, uint32_t fields,
+                              struct message *m)
+{
+    (void)r;
+    (void)nesting;
+    (void)m;
+    return fields == 1 ? NULL : "an arena that has more than one field";
+}
+
+static const char *read_release(struct mp_reader *r, unsigned nesting, uint32_t fields,
+                                struct message *m)
+{
+    struct mp_token t;
+    const char *wrong;
+
+    (void)nesting;
+    if (fields != 2) {
+        return "a release that has not two fields";
+    }
+    wrong = mp_next(r, &t);
+    if (wrong) {
+        return wrong;
+    }
+    if (t.type != MP_NIL && (t.type != MP_INT || t.i < 0 || t.i > UINT32_MAX)) {
+        return "a release of what is no block";
+    }
+    m->block = t.type == MP_NIL ? -1 : t.i;
+    return NULL;
+}
+
 int message_parse(struct span body, const struct wire_limits *limits, struct message *m,
                   struct failure *why)
 {
@@ -227,6 +264,9 @@ int message_parse(struct span body, const struct wire_limits *limits, struct mes
         [MESSAGE_CANCEL] = read_cancel,
         [MESSAGE_ITEM] = read_item,
         [MESSAGE_CREDIT] = read_credit,
+        [MESSAGE_CARGO] = read_cargo,
+        [MESSAGE_ARENA] = read_arena,
+        [MESSAGE_RELEASE] = read_release,
     };
     struct mp_reader r = {body.at, body.at + body.len};
     struct mp_token array;
@@ -343,4 +383,20 @@ bool message_write_credit(struct buf *b, uint32_t id, uint32_t bytes)
 {
     return mp_write_byte(b, 0x93) && mp_write_byte(b, MESSAGE_CREDIT) && mp_write_int(b, id) &&
            mp_write_int(b, bytes);
+}
+
+bool message_write_cargo(struct buf *b)
+{
+    return mp_write_byte(b, 0x92) && mp_write_byte(b, MESSAGE_CARGO);
+}
+
+bool message_write_arena(struct buf *b)
+{
+    return mp_write_byte(b, 0x91) && mp_write_byte(b, MESSAGE_ARENA);
+}
+
+bool message_write_release(struct buf *b, int64_t block)
+{
+    return mp_write_byte(b, 0x92) && mp_write_byte(b, MESSAGE_RELEASE) &&
+           (block < 0 ? mp_write_nil(b) : mp_write_int(b, block));
 }

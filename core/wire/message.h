@@ -13,11 +13,23 @@
  *     cancel        [3, id]                           the caller no longer waits for request id
  *     item          [4, id, values]                   of the stream that answers request id
  *     credit        [5, id, bytes]                    so many bytes of items more may be sent
+ *     cargo         [6, pieces]                       what belongs to the message after it
+ *     arena         [7]                               memory for blocks of the sender's cargo comes
+ *                                                     along
+ *     release       [8, block]                        a block of the receiver's arena is free again;
+ *                                                     nil: that arena has not arrived
  *
  * A stream begins with an item without values, [4, id, []]; the response ends it, and its results
  * mean nothing. Who answers may send items as long as its credit is above zero: STREAM_WINDOW at
  * first, less the bytes of the `values` of each item (so the last one may overshoot), plus what the
  * caller gives back as it consumes them. Credit never is above STREAM_WINDOW.
+ *
+ * A piece of cargo is one of: [offset, len], a block of the sender's arena; a string, the bytes
+ * themselves; nil, memory whose descriptor comes along, in this order. Values refer to pieces by
+ * their numbers from 0: a string of its own is the extension type WIRE_STRING (number), a part of
+ * shared memory WIRE_MEMORY (number, offset, len). A piece that is a string has one value, memory
+ * may have several. The bytes of blocks count for the limit of a frame and for credit, a descriptor
+ * counts for credit with DESCRIPTOR_WEIGHT. See rpc/cargo.h.
  *
  * Payloads (params, results, error, header, values) stay bytes here; script/ turns them into
  * values.
@@ -30,6 +42,10 @@
 #include "base/errors.h"
 
 #define FRAME_HEAD 4
+
+enum wire_ext { WIRE_STRING = 1, WIRE_MEMORY = 2 };
+
+#define DESCRIPTOR_WEIGHT (64u << 10)
 
 /* Bytes of items that may be under way, or wait at the caller. */
 #define STREAM_WINDOW (4u << 20)
@@ -64,7 +80,10 @@ enum message_kind {
     MESSAGE_NOTIFICATION,
     MESSAGE_CANCEL,
     MESSAGE_ITEM,
-    MESSAGE_CREDIT
+    MESSAGE_CREDIT,
+    MESSAGE_CARGO,
+    MESSAGE_ARENA,
+    MESSAGE_RELEASE
 };
 
 struct message {
@@ -73,8 +92,9 @@ struct message {
     uint32_t method_id;  /* when method.at is NULL */
     struct span method;  /* the name, without its MessagePack head */
     uint32_t credit;     /* bytes, 1 to STREAM_WINDOW */
+    int64_t block;       /* that is released; -1: the whole arena */
     struct span payload; /* params of a request or notification, results of a response, values of an
-                            item */
+                            item, pieces of a cargo */
     struct span error;   /* of a response that is one */
     struct span header;
 };
@@ -106,5 +126,8 @@ bool message_write_notification(struct buf *b, const char *method);
 bool message_write_cancel(struct buf *b, uint32_t id);
 bool message_write_item(struct buf *b, uint32_t id);
 bool message_write_credit(struct buf *b, uint32_t id, uint32_t bytes);
+bool message_write_cargo(struct buf *b); /* the payload is the pieces */
+bool message_write_arena(struct buf *b);
+bool message_write_release(struct buf *b, int64_t block);
 
 #endif

@@ -212,7 +212,20 @@ const char *mp_next(struct mp_reader *r, struct mp_token *t)
     return NULL;
 }
 
+static bool any_ext(void *ctx, const struct mp_token *ext)
+{
+    (void)ctx;
+    (void)ext;
+    return true;
+}
+
 const char *mp_skip(struct mp_reader *r, unsigned depth)
+{
+    return mp_check(r, depth, any_ext, NULL);
+}
+
+const char *mp_check(struct mp_reader *r, unsigned depth,
+                     bool (*is_known)(void *ctx, const struct mp_token *ext), void *ctx)
 {
     uint64_t left[MP_DEPTH_MAX + 1]; /* values still to come at each level */
     unsigned level = 0;
@@ -235,6 +248,9 @@ const char *mp_skip(struct mp_reader *r, unsigned depth)
         wrong = mp_next(r, &t);
         if (wrong) {
             return wrong;
+        }
+        if (t.type == MP_EXT && (is_known == NULL || !is_known(ctx, &t))) {
+            return "an extension type that this version does not know";
         }
         if (t.type == MP_ARRAY || t.type == MP_MAP) {
             if (level == depth) {

@@ -46,6 +46,10 @@ struct mp_reader {
  */
 const char *mp_next(struct mp_reader *r, struct mp_token *t);
 
+/* As mp_skip; each extension must be one that `is_known`, which may be NULL: none is. */
+const char *mp_check(struct mp_reader *r, unsigned depth,
+                     bool (*is_known)(void *ctx, const struct mp_token *ext), void *ctx);
+
 /* Steps over one whole value, at most `depth` (<= MP_DEPTH_MAX) arrays and maps deep. */
 const char *mp_skip(struct mp_reader *r, unsigned depth);
 

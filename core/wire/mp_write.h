@@ -172,6 +172,22 @@ static inline bool mp_write_str(struct buf *b, const void *bytes, size_t len)
     return true;
 }
 
+/* `len` must be below 256. */
+static inline bool mp_write_ext(struct buf *b, int8_t type, const void *bytes, size_t len)
+{
+    uint8_t *at = buf_room(b, 3 + len);
+
+    if (at == NULL) {
+        return false;
+    }
+    at[0] = 0xc7;
+    at[1] = (uint8_t)len;
+    at[2] = (uint8_t)type;
+    memcpy(at + 3, bytes, len);
+    buf_wrote(b, 3 + len);
+    return true;
+}
+
 static inline bool mp_write_array(struct buf *b, uint32_t n)
 {
     uint8_t *at = buf_room(b, MP_HEAD_MAX);

@@ -2,9 +2,10 @@
  * The status page: what a worker is doing, in memory that its manager can read without asking, and
  * that outlives the worker, so that a crash report can say what it was doing when it died.
  *
- * One writer, the worker's thread; the manager only reads. Everything that changes is an atomic of
- * its own, relaxed: a reader may see one field newer than another, never a torn one. After the
- * worker's death nothing changes any more and the page is consistent but for the call it died in.
+ * One writer, the worker's thread; the manager only reads, but for what it says to a worker that
+ * does not listen (struct status_interrupt). Everything that changes is an atomic of its own,
+ * relaxed: a reader may see one field newer than another, never a torn one. After the worker's
+ * death nothing changes any more and the page is consistent but for the call it died in.
  */
 #ifndef TITAN_WORKER_STATUS_H
 #define TITAN_WORKER_STATUS_H
@@ -16,19 +17,31 @@
 #include "worker/histogram.h"
 #include "worker/series.h"
 
-#define STATUS_VERSION 3
+#define STATUS_VERSION 4
 #define STATUS_RING 16               /* calls remembered */
 #define STATUS_METHODS 64            /* methods whose names are kept */
 #define STATUS_NAME 32               /* bytes of a name, with its end */
 #define STATUS_OTHERS STATUS_METHODS /* the slot of all methods that have none of their own */
 #define STATUS_SLOTS (STATUS_METHODS + 1)
 #define STATUS_NO_METHOD UINT32_MAX
+#define STATUS_TASK (UINT32_MAX - 1) /* no method either, but something runs */
 
 struct status_call {
     _Atomic uint64_t started_ns; /* monotonic */
     _Atomic uint64_t ended_ns;   /* 0 while it goes on */
     _Atomic uint32_t method;
     _Atomic uint32_t failed; /* 1: it ended with an error */
+};
+
+/* How the manager and a worker that does not give way talk (manager/watchdog.h): the manager writes
+ * its two and sends SIGURG, the worker's signal handler answers with the others. */
+struct status_interrupt {
+    _Atomic uint64_t overdue_ns; /* for how long what runs has been overdue without giving way */
+    _Atomic uint32_t asked;      /* the manager: the number of this question, from 1 on */
+    _Atomic uint32_t
+        unwanted; /* the manager: the id + 1 of a request whose caller no longer waits */
+    _Atomic uint32_t answered; /* the number of the question */
+    _Atomic uint32_t running;  /* the id + 1 of the request that ran then; 0: none */
 };
 
 /* What became of the calls of one method, or of the others. */
@@ -49,10 +62,13 @@ struct status_page {
     _Atomic uint64_t ended;  /* finished, well or not */
     _Atomic uint64_t errors; /* of those finished */
     _Atomic uint64_t lua_heap_len;
-    /* The call whose code is on the CPU right now; the method is STATUS_NO_METHOD in between. */
+    /* The call whose code is on the CPU right now; the method is STATUS_NO_METHOD in between, and
+     * STATUS_TASK while a task runs that answers no request: the start is then that of the call it
+     * was begun in, or 0. */
     _Atomic uint32_t running_method;
     _Atomic uint32_t keeps_latencies; /* 0: the config does without them */
     _Atomic uint64_t running_started_ns;
+    struct status_interrupt interrupt;
     _Atomic uint32_t series_used;         /* slots of `series` handed out */
     struct status_call ring[STATUS_RING]; /* of call number n: ring[n % STATUS_RING] */
     char methods[STATUS_METHODS][STATUS_NAME];

@@ -54,6 +54,16 @@ static void write_again(struct buf *b, const struct message *m)
         must(m->credit > 0 && m->credit <= STREAM_WINDOW);
         must(message_write_credit(b, m->id, m->credit));
         break;
+    case MESSAGE_CARGO:
+        must(message_write_cargo(b));
+        append(b, m->payload);
+        break;
+    case MESSAGE_ARENA:
+        must(message_write_arena(b));
+        break;
+    case MESSAGE_RELEASE:
+        must(message_write_release(b, m->block));
+        break;
     }
 }
 

@@ -172,7 +172,7 @@ static void what_is_no_array_is_malformed(void **state)
 static void unknown_kinds_are_malformed(void **state)
 {
     (void)state;
-    assert_malformed("\x92\x06\x01", 3, "a message of an unknown kind");
+    assert_malformed("\x92\x09\x01", 3, "a message of an unknown kind");
     assert_malformed("\x92\xff\x01", 3, "a message of an unknown kind");
     assert_malformed("\x92\xc2\x01", 3, "a message of an unknown kind");
     assert_malformed("\x92\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11,

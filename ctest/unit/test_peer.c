@@ -452,6 +452,35 @@ static void the_number_of_a_call_that_was_given_up_is_not_used_before_its_answer
     close_pair(&p);
 }
 
+static void the_answer_to_a_call_without_a_caller_is_nobodys_and_frees_its_number(void **state)
+{
+    struct fixture *f = *state;
+    struct pair p;
+    struct caller next;
+    struct failure why;
+    struct draft d;
+
+    open_pair(f, &p, &WIRE_LIMITS_DEFAULT);
+    p.server.hold = true;
+    assert_int_equal(request_begin(&p.client.peer, &d, 7, (struct span){NULL, 0}, false, &why),
+                     TITAN_OK);
+    assert_true(buf_append(peer_out(&p.client.peer), "\x91\x01", 2));
+    assert_int_equal(request_end(&p.client.peer, &d, NULL, 0, &why), TITAN_OK);
+    run_until(f, p.server.requests == 1);
+    assert_string_equal(p.server.payload, "9101");
+    assert_int_equal(p.client.peer.outstanding, 1);
+    answer(&p.server, p.server.held[0], "\x91\x02");
+    run_until(f, p.client.peer.outstanding == 0);
+    assert_int_equal(p.client.lost, 0);
+    start_call(&next, &p.client, 0);
+    assert_int_equal(next.call.id, d.id);
+    run_until(f, p.server.requests == 2);
+    answer(&p.server, next.call.id, "\x91\x03");
+    run_until(f, next.done);
+    assert_string_equal(next.results, "9103");
+    close_pair(&p);
+}
+
 static void a_cancelled_call_ends_with_the_failure_and_the_other_side_hears(void **state)
 {
     struct fixture *f = *state;
@@ -1070,6 +1099,7 @@ int main(void)
         loop_test(a_call_without_an_answer_ends_at_its_deadline_and_is_cancelled_there),
         loop_test(an_answered_call_has_no_deadline_any_more),
         loop_test(the_number_of_a_call_that_was_given_up_is_not_used_before_its_answer),
+        loop_test(the_answer_to_a_call_without_a_caller_is_nobodys_and_frees_its_number),
         loop_test(a_cancelled_call_ends_with_the_failure_and_the_other_side_hears),
         loop_test(a_forgotten_call_is_cancelled_there_and_never_done),
         loop_test(a_withdrawn_call_is_cancelled_there_and_done_with_its_answer),

@@ -363,11 +363,11 @@ static void an_item_without_credit_is_blamed(void **state)
     assert_int_equal(
         peer_open(&sender.peer, &f->reactor, fd, &WIRE_LIMITS_DEFAULT, &events, &sender), TITAN_OK);
     values[0] = 0x91;
-    assert_int_equal(item_send(&sender.peer, 0, (struct span){values, BIG}), TITAN_OK);
+    assert_int_equal(item_send(&sender.peer, 0, (struct span){values, BIG}, NULL), TITAN_OK);
     run_until(f, c.items == 1);
     assert_int_equal(c.moved.credit, -1);
     assert_int_equal(s.lost, 0);
-    assert_int_equal(item_send(&sender.peer, 0, (struct span){values, 2}), TITAN_OK);
+    assert_int_equal(item_send(&sender.peer, 0, (struct span){values, 2}, NULL), TITAN_OK);
     run_until(f, s.lost);
     assert_string_equal(s.why, "an item for which there is no credit");
     assert_int_equal(c.items, 1);

@@ -287,7 +287,8 @@ static void assert_refused(lua_State *L, const char *text, const char *message)
     buf_free(&b);
 }
 
-#define CANNOT_TRAVEL " cannot travel: only nil, booleans, numbers, strings and tables of these can"
+#define CANNOT_TRAVEL                                                                              \
+    " cannot travel: only nil, booleans, numbers, strings, buffers and tables of these can"
 
 static void what_cannot_travel_is_named_with_the_path_to_it(void **state)
 {
@@ -477,7 +478,7 @@ static void extensions_are_refused(void **state)
 {
     static const char text[] = "an extension type that this version does not know";
 
-    assert_malformed(*state, "\xd4\x01\x02", 3, text);
+    assert_malformed(*state, "\xd4\x03\x02", 3, text);
     assert_malformed(*state, "\x92\x01\xc7\x00\x05", 5, text);
 }
 

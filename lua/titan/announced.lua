@@ -2,6 +2,7 @@
 --- it is believed.
 
 local schema = require "titan.schema"
+local security = require "titan.config.security"
 local shared = require "titan.config.shared"
 
 local announced = {}
@@ -14,6 +15,7 @@ local schemas = {
     fields = {
       name = shared.fields.name,
       startup_timeout = shared.fields.startup_timeout,
+      resources = shared.fields.resources,
       dependencies = {
         kind = "list", default = {},
         of = {
@@ -47,6 +49,7 @@ local schemas = {
         },
       },
       health = shared.fields.health,
+      sandbox = security.announced,
       health_checks = {
         kind = "map", default = {}, key = { kind = "string" },
         value = { kind = "integer", min = 0, max = 0xFFFFFFFF },

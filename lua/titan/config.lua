@@ -7,8 +7,10 @@
 -- be ignored in silence.
 
 local health = require "titan.config.health"
+local resources = require "titan.config.resources"
 local restarts = require "titan.config.restarts"
 local schema = require "titan.schema"
+local security = require "titan.config.security"
 local shared = require "titan.config.shared"
 local store = require "titan.config.store"
 local tracing = require "titan.config.tracing"
@@ -40,16 +42,10 @@ local manager_fields = {
 
 manager_fields.restart_policy = restarts.complete
 
-manager_fields.resources = {
-  kind = "table", doc = "what one process may use",
-  fields = {
-    max_memory = { kind = "size", default = "512MB", pending = "resource limits" },
-    max_cpu = {
-      kind = "number", min = 0, default = 1.0, pending = "resource limits", doc = "in processors",
-    },
-    timeout = shared.deadline_schema("of every call that says no other; false for none", 30000),
-  },
-}
+manager_fields.security = security.partial
+
+manager_fields.resources = resources.complete(
+  shared.deadline_schema("of every call that says no other; false for none", 30000))
 
 manager_fields.monitoring = {
   kind = "table", doc = "what the manager watches by itself",
@@ -83,6 +79,10 @@ manager_fields.advanced = {
     liveness_sweep_interval = {
       kind = "duration", min = 1, default = 30000,
       doc = "how often the kernel is asked about every process",
+    },
+    interrupt_grace = {
+      kind = "duration", min = 1, default = 1000,
+      doc = "from interrupting a method whose time is over until its worker is killed",
     },
     spare_worker = {
       kind = "boolean", default = true,
@@ -158,17 +158,19 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 ---@field host string
 ---@field preload string[]
 ---@field restart_policy titan.RestartPolicy
----@field resources { max_memory: integer, max_cpu: number, timeout: integer|false }
+---@field resources titan.Resources
 ---@field monitoring table
 ---@field testing table
 ---@field advanced titan.AdvancedConfig
 ---@field logs { format: "auto"|"text"|"json"|"none" }
 ---@field limits { frame: integer, nesting: integer, outstanding: integer }
 ---@field store titan.StoreConfig
+---@field security? table what it says, under what classes and spawns say
 
 ---@class titan.AdvancedConfig
 ---@field graceful_shutdown_timeout integer ms
 ---@field liveness_sweep_interval integer ms
+---@field interrupt_grace integer ms
 ---@field spare_worker boolean
 ---@field threads? integer
 ---@field handle_signals boolean
@@ -184,6 +186,8 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 ---@field shutdown_timeout? integer
 ---@field restart_policy? table what it says, over what the class and the config say
 ---@field health? table what it says, over what the class and the config say
+---@field resources? table what it says, over what the class and the config say
+---@field security? table what it says, over what the class and the config say
 ---@field isolation? titan.Isolation what it says, or the class; else the config decides
 ---@field transport "unix"
 
@@ -217,7 +221,13 @@ end
 ---@return titan.SpawnOptions
 function config.spawn_options(given, class, where)
   local options = schema.check(spawn_schema, given, where or "options")
+  resources.settle(options, where or "options")
   local declared = class or { env = {}, dependencies = {} }
+  for _, said in ipairs { options.resources or {}, declared.resources or {} } do
+    if options.timeout == nil then
+      options.timeout = said.timeout
+    end
+  end
   options.startup_timeout = options.startup_timeout or declared.startup_timeout or STARTUP_TIMEOUT
   options.cwd = options.cwd or declared.cwd
   options.isolation = options.isolation or declared.isolation

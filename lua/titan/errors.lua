@@ -3,11 +3,9 @@
 -- An error is a table with the metatable `errors.metatable`, so that a caller can
 -- branch on `err.code` and a person can read `tostring(err)`. The C core builds its
 -- errors with the same metatable; nothing here may therefore assume that an error
--- came from `errors.new`.
+-- came from `errors.new`. What makes errors, and what shows them, is loaded with the first.
 
-local text = require "titan.text"
-
-local errors = {}
+local core = require "titan.core"
 
 ---@alias titan.ErrorCode
 ---| "invalid_config"    # a config, option or declaration is not acceptable
@@ -45,131 +43,21 @@ local errors = {}
 ---@field retryable? boolean instead of the code's own default
 ---@field traceback? string
 
---- Every code there is, as a set: `errors.codes[code]` is true or nil.
----@type table<titan.ErrorCode, true>
-errors.codes = {
-  invalid_config = true,
-  spawn_failed = true,
-  startup_timeout = true,
-  method_not_found = true,
-  not_public = true,
-  validation_failed = true,
-  timeout = true,
-  cancelled = true,
-  worker_lost = true,
-  overloaded = true,
-  rate_limited = true,
-  circuit_open = true,
-  limit_exceeded = true,
-  remote_error = true,
-  protocol_error = true,
-  unauthorized = true,
-  shutting_down = true,
-  destroyed = true,
-}
-
--- Codes that tell of a passing state, not of a mistake in the call.
-local retryable_codes = {
-  timeout = true,
-  worker_lost = true,
-  overloaded = true,
-  rate_limited = true,
-  circuit_open = true,
-  shutting_down = true,
-}
-
---- What an error may have beside its code and its message, as a set.
----@type table<string, true>
-errors.optional_fields = {
-  details = true,
-  process = true,
-  method = true,
-  retryable = true,
-  traceback = true,
-}
-
--- Never calls tostring on a table or userdata: a foreign __tostring may raise.
----@param value any
----@return string? text nil for nil
-local function readable(value)
-  local kind = type(value)
-  if kind == "nil" then
-    return nil
-  elseif kind == "string" then
-    return text.printable(value)
-  elseif kind == "number" or kind == "boolean" then
-    return tostring(value)
-  end
-  return "<" .. kind .. ">"
-end
-
----@param lines string
----@return string
-local function indented(lines)
-  return "\n  " .. string.gsub(string.gsub(lines, "\n+$", ""), "\n", "\n  ")
-end
-
----@param process string?
----@param method string?
----@return string
-local function place(process, method)
-  if process and method then
-    return " (" .. process .. "." .. method .. ")"
-  elseif process or method then
-    return " (" .. (process or method) .. ")"
-  end
-  return ""
-end
+---@class titan.errors
+---@field codes table<titan.ErrorCode, true> every code there is, as a set
+---@field optional_fields table<string, true> what an error may have beside code and message
+---@field new fun(code: titan.ErrorCode, message: string, fields?: titan.ErrorFields): titan.Error
+---@field raise fun(code: titan.ErrorCode, message: string, fields?: titan.ErrorFields)
+local errors = {}
 
 --- The metatable of every error object.
 errors.metatable = { __name = "titan.Error" }
 
---- `code: message (process.method)` on one line; what the message has beyond its first
---- line, and the traceback, follow indented. Never raises, whatever the fields hold.
+--- See titan.errors.shown.
 ---@param err titan.Error
 ---@return string
 function errors.metatable.__tostring(err)
-  local message = readable(err.message) or "no message"
-  local first, rest = string.match(message, "^([^\n]*)\n?(.*)$")
-  local where = place(readable(err.process), readable(err.method))
-  local line = (readable(err.code) or "no code") .. ": " .. first .. where
-  if rest ~= "" then
-    line = line .. indented(rest)
-  end
-  if err.traceback ~= nil then
-    line = line .. indented(readable(err.traceback))
-  end
-  return line
-end
-
---- Builds an error object.
---
--- A code that does not exist, a message that is no string or a field that errors do
--- not have is a mistake in the calling code: it raises a plain string at the caller.
----@param code titan.ErrorCode
----@param message string
----@param fields? titan.ErrorFields
----@return titan.Error
-function errors.new(code, message, fields)
-  if not errors.codes[code] then
-    error(string.format("errors.new: unknown code %s", readable(code) or "nil"), 2)
-  end
-  if type(message) ~= "string" then
-    error(string.format("errors.new: the message is a %s, not a string", type(message)), 2)
-  end
-  local err = { code = code, message = message }
-  for field, value in pairs(fields or {}) do
-    if not errors.optional_fields[field] then
-      error(string.format("errors.new: unknown field %s", readable(field)), 2)
-    end
-    err[field] = value
-  end
-  if err.retryable == nil then
-    err.retryable = retryable_codes[code] == true
-  elseif type(err.retryable) ~= "boolean" then
-    error(string.format("errors.new: retryable is a %s, not a boolean", type(err.retryable)), 2)
-  end
-  return setmetatable(err, errors.metatable)
+  return require("titan.errors.shown").text(err)
 end
 
 --- Whether `value` is an error object of Titan's.
@@ -179,12 +67,7 @@ function errors.is(value)
   return type(value) == "table" and getmetatable(value) == errors.metatable
 end
 
---- Builds an error object and raises it.
----@param code titan.ErrorCode
----@param message string
----@param fields? titan.ErrorFields
-function errors.raise(code, message, fields)
-  error(errors.new(code, message, fields), 0)
-end
-
-return errors
+return setmetatable(errors, { __index = core.later {
+  codes = "titan.errors.made:codes", optional_fields = "titan.errors.made:optional_fields",
+  new = "titan.errors.made:new", raise = "titan.errors.made:raise",
+} })

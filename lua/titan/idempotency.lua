@@ -56,7 +56,7 @@ end
 ---@class titan.KeyedCall
 ---@field stored table
 ---@field key string
----@field held? boolean
+---@field held boolean
 local Call = {}
 
 ---@param call titan.KeyedCall
@@ -71,24 +71,22 @@ end
 ---@param ttl integer ms
 local function kept(call, ttl, ...)
   call.stored:settle(call.key, core.encode_list("result", ...), ttl, call)
-  call.held = nil
+  call.held = false
   return ...
 end
 
----@param gate titan.Gate
----@param keyed titan.Keyed
----@param space string
+---@param stored table
+---@param ttl integer ms
 ---@param key string
 ---@param method fun(self: table, ...): ...
-local function once(gate, keyed, space, key, method, self, ...)
-  local stored = gate.stores:store(keyed.store, space, keyed.max_entries)
-  local call <close> = setmetatable({ stored = stored, key = key }, Call)
+local function once(stored, ttl, key, method, self, ...)
+  local call <close> = setmetatable({ stored = stored, key = key, held = false }, Call)
   local state, answer = stored:claim(key, core.time_left(), call)
   if state == "done" then
     return core.decode_list(answer)
   end
   call.held = true
-  return kept(call, keyed.ttl, method(self, ...))
+  return kept(call, ttl, method(self, ...))
 end
 
 ---@param gate titan.Gate
@@ -100,28 +98,56 @@ local function too_late(gate, name, timeout)
 end
 
 ---@param gate titan.Gate
----@param owner table the proxy
 ---@param name string of the method
 ---@param keyed titan.Keyed
----@param given string?
 ---@param timeout integer ms
+---@param key_of fun(self: table, ...): string raises for what the method cannot be called on
 ---@param method fun(self: table, ...): ...
 ---@return fun(self: table, ...): ...
-local function guarded(gate, owner, name, keyed, given, timeout, method)
+local function guarded(gate, name, keyed, timeout, key_of, method)
   local space = keyed.space or store.space("idempotent", { scope = gate.scope(), method = name })
   keyed.space = space
-  local is_slow = keyed.store == "sqlite" or nil -- to open, too
+  local stores, kind, max_entries, ttl = gate.stores, keyed.store, keyed.max_entries, keyed.ttl
+  local is_slow = kind == "sqlite" or nil -- to open, too
   return function(self, ...)
-    if not rawequal(self, owner) then
-      error(string.format("titan: call the method with a colon: worker:%s(...)", name), 2)
-    end
-    local key = given or core.digest(...)
-    if timeout == 0 then
-      return once(gate, keyed, space, key, method, self, ...)
+    local key = key_of(self, ...)
+    local stored = (timeout == 0 or not is_slow) and stores:store(kind, space, max_entries)
+    if stored and (timeout == 0 or stored:is_at_once(key)) then
+      return once(stored, ttl, key, method, self, ...)
     end
     -- Waiting for another call, and for a file, counts in the time the call has.
     local _ <close> = core.time_limit(timeout, is_slow and too_late(gate, name, timeout))
-    return once(gate, keyed, space, key, method, self, ...)
+    return once(stored or stores:store(kind, space, max_entries), ttl, key, method, self, ...)
+  end
+end
+
+---@param name string of the method
+local function no_colon(name)
+  error(string.format("titan: call the method with a colon: worker:%s(...)", name), 4)
+end
+
+---@param owner table the proxy
+---@param name string of the method
+---@param given string? without one: core.digest of the arguments
+---@return fun(self: table, ...): string
+local function key_of_one(owner, name, given)
+  return function(self, ...)
+    if not rawequal(self, owner) then
+      no_colon(name)
+    end
+    return given or core.digest(...)
+  end
+end
+
+---@param metatable table of the proxies
+---@param name string of the method
+---@return fun(self: table, ...): string
+local function key_of_many(metatable, name)
+  return function(self)
+    if getmetatable(self) ~= metatable then
+      no_colon(name)
+    end
+    return self[1]
   end
 end
 
@@ -132,23 +158,27 @@ end
 
 --- The function of a proxy's method, with the claim around it where the manager can hold it.
 ---@param gate titan.Gate
----@param owner table the proxy
+---@param owner table the proxy; where each of many holds its key, their metatable
 ---@param name string of the method
 ---@param timeout integer ms
 ---@param how titan.CallOptions
----@param make fun(header: string?, pairs: table?): fun(self: table, ...): ... the call itself, with
---- this header, which is made of these pairs
+---@param make fun(header: string|boolean|nil, pairs: table?): fun(self: table, ...): ... the call
+--- itself, with this header, see core.call_header; if it is a string, it is made of these pairs
 ---@return fun(self: table, ...): ...
 function idempotency.method(gate, owner, name, timeout, how, make)
   local keyed, given = gate.keyed(name), how.pairs and how.pairs.idempotency_key
-  if not keyed or not (given or keyed.digest) then
+  if how.of_many then
+    local method = make(keyed ~= nil)
+    return keyed and guarded(gate, name, keyed, timeout, key_of_many(owner, name), method)
+      or method
+  elseif not keyed or not (given or keyed.digest) then
     return make(how.pairs and core.call_header(how.pairs), how.pairs)
   end
   local header = { claimed = true }
   for pair, value in pairs(how.pairs or {}) do
     header[pair] = value
   end
-  return guarded(gate, owner, name, keyed, given, timeout,
+  return guarded(gate, name, keyed, timeout, key_of_one(owner, name, given),
     make(core.call_header(header), header))
 end
 

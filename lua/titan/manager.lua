@@ -6,6 +6,7 @@ local errors = require "titan.errors"
 local events = require "titan.events"
 local health = require "titan.manager.health"
 local heard = require "titan.manager.heard"
+local limiting = require "titan.manager.limiting"
 local metrics = require "titan.manager.metrics"
 local pooling = require "titan.manager.pooling"
 local run = require "titan.run"
@@ -37,7 +38,9 @@ local Manager = {}
 Manager.__index = Manager
 Manager.__name = "titan.Manager"
 
-local parts <const> = { health, metrics, pooling, starting, stopping, supervising, tracing }
+local parts <const> = {
+  health, limiting, metrics, pooling, starting, stopping, supervising, tracing,
+}
 
 for _, methods in ipairs(parts) do
   for name, fn in pairs(methods) do
@@ -51,6 +54,8 @@ end
 ---@field named boolean whether somebody gave it a name
 ---@field name string
 ---@field options titan.SpawnOptions
+---@field limits titan.HeldLimits
+---@field class_timeout? integer|false of its resources, for a class not known here
 ---@field started titan.Future settled when it is ready or has failed to become so
 ---@field finish_start fun(ok: boolean, ...)
 ---@field ended titan.Future settled when it has ended
@@ -61,6 +66,8 @@ end
 ---@field renamed? boolean whether its class has given it a name
 ---@field policy_of_class? fun(policy: table?): titan.RestartPolicy for a class not known here
 ---@field version? string
+---@field security? titan.SecurityLayers what it was told
+---@field sandbox? table what is in force, since it is ready
 ---@field health_checked? titan.Future while a task waits for the end of a check
 ---@field finish_health_check? fun(ok: boolean)
 ---@field span_source? titan.SpanSource
@@ -106,7 +113,7 @@ local function of_processes(checked)
     end, checked.advanced.liveness_sweep_interval, checked.advanced.spare_worker,
     function(process, ...)
       return serving.serve(self, self.services[process], ...)
-    end, checked.advanced.threads)
+    end, checked.advanced.interrupt_grace, checked.advanced.threads)
   return self
 end
 
@@ -181,8 +188,10 @@ function Manager:_info(service, process)
   end
   if info and service then
     info.version = service.version
+    info.sandbox = service.sandbox
     info.file = service.target.file
     info.health = self:_health_of(service, info)
+    info.limits = self:_limits_info(service)
   end
   return info
 end
@@ -199,8 +208,10 @@ end
 --- What is known of a process, also for a while after its end: id, name, pid, status
 --- (pending, starting, running, stopping, stopped, failed, crashed), isolation, transport,
 --- start_time and end_time (ms of the wall clock), uptime (ms), restart_count, exit,
---- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, health (see
---- titan.Health), activity (calls, errors, in_flight, lua_heap, running, last_calls), and metrics
+--- exit_code, exit_signal, last_error, stdout_tail, stderr_tail, version, file, sandbox (with
+--- `security`: see titan.config.security), limits (memory, cpu, rlimits, timeout, and by what each
+--- is enforced), health (see titan.Health), activity (calls, errors, in_flight, lua_heap, running,
+--- last_calls), and metrics
 --- (calls, errors, in_flight, latency with p50 and p99 in ms). Nil when there is none.
 ---@param key string its id or name
 ---@return table?

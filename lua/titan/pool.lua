@@ -253,7 +253,7 @@ local function backend(self)
   }
   return {
     name = self.name, own = pool.own_functions(self), live = pool.live_fields(self), pooled = true,
-    timeout = self.options.request_timeout,
+    has_many = true, timeout = self.options.request_timeout,
     text = function()
       local state, size = core.pool_state(self.handle)
       return string.format("titan pool %s (%s, %d workers)", self.name, state, size)

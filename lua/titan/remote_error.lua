@@ -2,7 +2,7 @@
 
 local core = require "titan.core"
 local errors = require "titan.errors"
-local tasks = require "titan.tasks"
+local traces = require "titan.traces"
 
 local remote_error = {}
 
@@ -69,6 +69,10 @@ function remote_error.of(err, traceback)
       traceback = traceback,
     }
   end
+  local refused = err == "not enough memory" and core.memory_refusal() or nil
+  if refused then -- what the limit of the worker's heap makes of Lua's own error
+    return packed { code = "limit_exceeded", message = refused, traceback = traceback }
+  end
   local shown, text = pcall(tostring, err)
   if type(err) ~= "string" then
     text = "the method raised a value: " .. (shown and text or "one that cannot be shown")
@@ -77,11 +81,11 @@ function remote_error.of(err, traceback)
 end
 
 --- The same as a message handler, so that the traceback shows where it was raised: the first time,
---- if it was caught with tasks.trace and raised again.
+--- if it was caught with titan.traces.note and raised again.
 ---@param err any
 ---@return table
 function remote_error.pack(err)
-  return remote_error.of(err, tasks.take_trace(err) or debug.traceback(nil, 2))
+  return remote_error.of(err, traces.take(err) or debug.traceback(nil, 2))
 end
 
 -- The other side is not trusted to send what pack makes.

@@ -11,7 +11,8 @@
 
 local core = require "titan.core"
 local errors = require "titan.errors"
-local schema = require "titan.schema"
+local pause = require "titan.pause"
+local traces = require "titan.traces"
 
 local tasks = {}
 
@@ -29,6 +30,15 @@ local Future = {}
 ---@field last integer
 Future.__index = Future
 Future.__name = "titan.Future"
+
+-- Raises `invalid_config`; see schema.refuse, which is loaded when there is something to refuse.
+---@param path string
+---@param why string
+---@param value any
+---@param allowed string
+local function refuse(path, why, value, allowed)
+  require("titan.schema").refuse(path, why, value, allowed)
+end
 
 -- The futures of tasks that have not ended: what a run waits for. By the coroutine's future.
 local pending = {}
@@ -48,37 +58,8 @@ end
 
 local Guard = { __gc = report_unasked }
 
--- Where the last error of each coroutine was raised. Noted beside the error and not around it:
--- to-be-closed variables see what the message handler returns.
-local traces = setmetatable({}, { __mode = "k" })
-
---- The traceback that is noted of this error in this coroutine.
----@param err any
----@return string?
-function tasks.noted_trace(err)
-  local trace = traces[coroutine.running()]
-  return trace and rawequal(trace.error, err) and trace.text or nil
-end
-
---- A message handler that notes where the error was raised, and lets it be. One that was caught
---- so and is raised again was raised where it was first.
----@param err any
----@return any err
-function tasks.trace(err)
-  if not tasks.noted_trace(err) then
-    traces[coroutine.running()] = { error = err, text = debug.traceback(nil, 2) }
-  end
-  return err
-end
-
---- The same, and nothing is noted any more.
----@param err any
----@return string?
-function tasks.take_trace(err)
-  local trace = tasks.noted_trace(err)
-  traces[coroutine.running()] = nil
-  return trace
-end
+--- See titan.traces.
+tasks.noted_trace, tasks.trace, tasks.take_trace = traces.noted, traces.note, traces.take
 
 ---@param future titan.Future
 local function notify(future)
@@ -163,7 +144,7 @@ end
 function tasks.go(fn, ...)
   if type(fn) ~= "function" then
     local why = "expected a function, given a " .. type(fn)
-    schema.refuse("titan.go", why, fn, "a function")
+    refuse("titan.go", why, fn, "a function")
   end
   local future = setmetatable({ state = "pending" }, Future)
   local owner = tasks.owner()
@@ -277,12 +258,12 @@ local function check_futures(futures, what)
   local is_future = getmetatable(futures) == Future
   if type(futures) ~= "table" or is_future then
     local given = is_future and "future" or type(futures)
-    schema.refuse(what, "expected a list of futures, given a " .. given, futures, "a list")
+    refuse(what, "expected a list of futures, given a " .. given, futures, "a list")
   end
   for i, future in ipairs(futures) do
     if getmetatable(future) ~= Future then
       local path = string.format("%s[%d]", what, i)
-      schema.refuse(path, "expected a future, given a " .. type(future), future,
+      refuse(path, "expected a future, given a " .. type(future), future,
         "what titan.go or proxy.async:method() returned")
     end
   end
@@ -348,7 +329,7 @@ end
 function tasks.race(futures)
   check_futures(futures, "titan.race")
   if #futures == 0 then
-    schema.refuse("titan.race", "a race of nobody never ends", futures, "one future at least")
+    refuse("titan.race", "a race of nobody never ends", futures, "one future at least")
   end
   local first
   local race, finish = tasks.promise()
@@ -359,11 +340,8 @@ function tasks.race(futures)
   return first:await()
 end
 
---- Suspends the task.
----@param duration number|string ms, or "250ms", "30s", "5m", "1h"
-function tasks.sleep(duration)
-  core.sleep(schema.check({ kind = "duration", required = true }, duration, "titan.sleep"))
-end
+--- See titan.pause.
+tasks.sleep = pause.sleep
 
 -- What `fn` calls has no more time than it has itself.
 ---@param ms integer
@@ -380,10 +358,9 @@ end
 ---@param ... any its arguments
 ---@return any ...
 function tasks.timeout(duration, fn, ...)
-  local limit = { kind = "duration", required = true }
-  local ms = schema.check(limit, duration, "titan.timeout")
+  local ms = pause.ms_of(duration, "titan.timeout")
   if type(fn) ~= "function" then
-    schema.refuse("titan.timeout", "expected a function, given a " .. type(fn), fn, "a function")
+    refuse("titan.timeout", "expected a function, given a " .. type(fn), fn, "a function")
   end
   local future = tasks.go(run_limited, ms, fn, ...)
   local waited, err = pcall(wait, future, ms)

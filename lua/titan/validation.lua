@@ -2,7 +2,7 @@
 --
 -- A schema is the name of a type, or a table of one of these forms:
 --
---     "integer"                                string integer number boolean table any;
+--     "integer"                                string integer number boolean table buffer any;
 --                                              with a "?" behind it nil will do
 --     { type = "integer", min =, max = }       a number likewise; either bound may be left out
 --     { type = "string", min_len =, max_len =, pattern = }      bytes; a Lua pattern

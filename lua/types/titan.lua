@@ -94,6 +94,13 @@ function titan.timeout(duration, fn, ...) end
 ---@return string
 function titan.digest(...) end
 
+--- Memory that is shared with whoever it is sent to. Zeroed, or with the bytes of a string.
+---
+--- Raises `limit_exceeded` when memory or descriptors are out.
+---@param content integer|string how many bytes, or the bytes
+---@return titan.Buffer
+function titan.buffer(content) end
+
 --- What the running call is part of, as its method may want to know it.
 ---@return titan.Context
 function titan.context() end

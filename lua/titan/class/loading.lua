@@ -1,17 +1,21 @@
 --- Loads the file of a class.
 
 local class = require "titan.class"
-local errors = require "titan.errors"
-local text = require "titan.text"
 
 local loading = {}
 
 --- Runs the file. Raises what it raises.
 ---@param file string
 ---@param name string what the chunk gets as its first argument, as from require
+---@param env? table what its globals are, and then it has to be text; Lua's own unless told
 ---@return any what the file returns
-function loading.run(file, name)
-  local chunk, why = loadfile(file)
+function loading.run(file, name, env)
+  local chunk, why
+  if env then
+    chunk, why = loadfile(file, "t", env)
+  else
+    chunk, why = loadfile(file)
+  end
   if not chunk then
     error(why, 0)
   end
@@ -24,8 +28,9 @@ end
 ---@return titan.Class
 function loading.check(loaded, file)
   if not class.is(loaded) then
-    errors.raise("spawn_failed", string.format("%s returned %s; a worker's module returns what "
-      .. "titan.process { ... } returns", file, text.given(loaded)))
+    require("titan.errors").raise("spawn_failed", string.format("%s returned %s; a worker's "
+      .. "module returns what titan.process { ... } returns", file,
+      require("titan.text").given(loaded)))
   end
   return loaded
 end

@@ -3,35 +3,6 @@
 
 local source = {}
 
----@param path string
----@return string? content
-local function content_of(path)
-  local file = io.open(path, "rb")
-  if not file then
-    return nil
-  end
-  local content = file:read("a")
-  file:close()
-  return content
-end
-
--- Lua cannot ask for its working directory. $PWD is nearly always that, but survives a
--- chdir of a program that is no shell; so what it leads to must be the very same text.
----@param path string
----@return string? absolute
-local function absolute(path)
-  if path:find("^/") then
-    return path
-  end
-  local directory = os.getenv("PWD")
-  if not directory or not directory:find("^/") then
-    return nil
-  end
-  local candidate = directory:gsub("/+$", "") .. "/" .. path:gsub("^%./+", "")
-  local content = content_of(path)
-  return content and content == content_of(candidate) and candidate or nil
-end
-
 ---@param info { source: string, what: string }
 ---@return string|false chunk the path of a file; false for code that came from none
 local function file_of(info)
@@ -57,21 +28,26 @@ local function from_stack(level)
   return file_of(info)
 end
 
--- Most of a class's functions stand in its own file, though a few may be borrowed.
----@param functions function[]
+-- Most of a class's functions stand in its own file, though a few may be borrowed. Of two files
+-- with as many it is that of the first function.
+---@param class titan.Class
 ---@return string|false|nil chunk
-local function from_functions(functions)
-  local counts, best = {}, nil
-  for _, fn in ipairs(functions) do
+local function from_functions(class)
+  local counts, files = {}, {}
+  for i = class.init and 0 or 1, #class.method_names do
+    local fn = i == 0 and class.init or class.methods[class.method_names[i]].fn
     local info = debug.getinfo(fn, "S")
     if info.what ~= "C" then
       local file = file_of(info)
+      if not counts[file] then
+        files[#files + 1] = file
+      end
       counts[file] = (counts[file] or 0) + 1
     end
   end
-  for _, fn in ipairs(functions) do
-    local file = file_of(debug.getinfo(fn, "S"))
-    if counts[file] and (best == nil or counts[file] > counts[best]) then
+  local best = files[1]
+  for _, file in ipairs(files) do
+    if counts[file] > counts[best] then
       best = file
     end
   end
@@ -80,14 +56,17 @@ end
 
 --- The absolute path of the declaring file; nil when there is none or it cannot be told.
 ---@param level integer 1 is the caller of the function that calls this one
----@param functions function[] what the declaration holds; asked when the stack cannot tell
+---@param class titan.Class what was declared; asked when the stack cannot tell
 ---@return string? path
-function source.find(level, functions)
+function source.find(level, class)
   local chunk = from_stack(level)
   if chunk == nil then
-    chunk = from_functions(functions)
+    chunk = from_functions(class)
   end
-  return chunk and absolute(chunk) or nil
+  if chunk and chunk:sub(1, 1) ~= "/" then
+    return require "titan.class.absolute"(chunk)
+  end
+  return chunk or nil
 end
 
 return source

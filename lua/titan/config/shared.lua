@@ -2,7 +2,9 @@
 --- and in class declarations.
 
 local health = require "titan.config.health"
+local resources = require "titan.config.resources"
 local restarts = require "titan.config.restarts"
+local security = require "titan.config.security"
 
 local shared = {}
 
@@ -131,10 +133,10 @@ shared.fields = {
     doc = "services that must be running before this process starts",
   },
   restart_policy = restarts.partial,
-  resources = { kind = "any", pending = "resource limits" },
-  memory = { kind = "any", pending = "memory limits" },
+  resources = resources.partial(shared.deadline_schema "of every call that says no other"),
+  memory = resources.memory,
   health = health.partial,
-  security = { kind = "any", pending = "the sandbox" },
+  security = security.partial,
   observability = { kind = "any", pending = "tracing and custom metrics" },
 }
 

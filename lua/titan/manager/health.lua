@@ -57,10 +57,7 @@ end
 ---@param service titan.Service
 ---@param said table what it announced
 function Manager:_watch_health(service, said)
-  local timeout = service.options.timeout
-  if timeout == nil then
-    timeout = self.config.resources.timeout
-  end
+  local timeout = self:_call_timeout(service)
   core.health_watch(service.process, health_options.merged(timeout or nil,
     self.config.monitoring.health_check, said.health, service.options.health), said.health_checks)
 end

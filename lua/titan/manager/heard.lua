@@ -6,6 +6,7 @@ local core = require "titan.core"
 local crash = require "titan.crash"
 local errors = require "titan.errors"
 local proxy = require "titan.proxy"
+local security = require "titan.config.security"
 local tasks = require "titan.tasks"
 
 local heard = {}
@@ -80,6 +81,13 @@ function heard.declared(self, service, said)
     service.name = self:_free_name(declared.name, service.process)
     core.process_rename(service.process, service.name)
   end
+  local bounds
+  if declared.resources then
+    service.class_timeout = declared.resources.timeout
+    service.limits = self:_limits(service.options, declared.resources)
+    self:_limit(service.process, service.limits)
+    bounds = self:_limits_spec(service.limits, service.process)
+  end
   local dependencies = declared.dependencies
   service.dependencies = table.move(dependencies, 1, #dependencies,
     #service.options.dependencies + 1, { table.unpack(service.options.dependencies) })
@@ -87,7 +95,7 @@ function heard.declared(self, service, said)
     local ok, err = pcall(self._await_dependencies, self, service.name, service.dependencies,
       service)
     if ok then
-      core.process_proceed(service.process, { name = service.name })
+      core.process_proceed(service.process, { name = service.name, resources = bounds })
     else
       core.process_refuse(service.process, err.message)
     end
@@ -116,6 +124,7 @@ function heard.ready(self, service, said)
     return core.process_blame(service.process, why)
   end
   service.version = info.version
+  service.sandbox = security.report(service.security, info.sandbox)
   if service.pool then
     service.pool:_learn(info)
   end

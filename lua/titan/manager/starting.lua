@@ -8,6 +8,7 @@ local locate = require "titan.locate"
 local names = require "titan.names"
 local proxy = require "titan.proxy"
 local restarts = require "titan.config.restarts"
+local security = require "titan.config.security"
 local tasks = require "titan.tasks"
 
 ---@class titan.Manager
@@ -122,10 +123,7 @@ function Manager:_new_proxy(service, said)
     keyed = said.keyed,
   }
   local id = core.process_info(service.process).id
-  local timeout = service.options.timeout
-  if timeout == nil then
-    timeout = self.config.resources.timeout
-  end
+  local timeout = self:_call_timeout(service)
   local own = self:_proxy_functions(service, id)
   service.proxy = proxy.new(proxy.of_process(service.process, service.info, own, timeout or 0, {
     stores = self.stores,
@@ -175,7 +173,9 @@ function Manager:_launch(target, options, keeper)
   local timeout = self.config.resources.timeout or 0
   local isolation = options.isolation or self.config.isolation
   check_isolation(isolation, options)
+  local held = self:_limits(options, target.class and target.class.resources)
   local spec = {
+    resources = self:_limits_spec(held, nil), class_known = target.class ~= nil,
     class_name = class_name,
     module = target.module, file = target.file, name = name, named = options.name ~= nil,
     options = options.options, env = options.env, cwd = options.cwd, isolation = isolation,
@@ -183,9 +183,13 @@ function Manager:_launch(target, options, keeper)
     dependencies = options.dependencies, limits = self.config.limits, timeout = timeout,
     latencies = self.config.monitoring.metrics, scope = pool and pool.name or nil,
     awaits_all = keeper ~= nil and not pool, tracing = self:_tracing_spec(),
+    security = security.layers(isolation, self.config.security,
+      target.class and target.class.security, options.security),
   }
   local service = { manager = self, target = target, options = options, name = name, pool = pool,
-    named = options.name ~= nil, dependencies = { table.unpack(options.dependencies) } }
+    limits = held, named = options.name ~= nil,
+    dependencies = { table.unpack(options.dependencies) } }
+  service.security = spec.security
   service.started, service.finish_start = tasks.promise()
   service.ended, service.finish = tasks.promise()
   local class_policy = target.class and target.class.restart_policy
@@ -199,6 +203,7 @@ function Manager:_launch(target, options, keeper)
     error(untravelling(process), 0)
   end
   service.process = process
+  self:_limit(process, held)
   self.services[process] = service
   return service
 end

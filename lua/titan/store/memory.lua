@@ -46,8 +46,8 @@ local memory = {}
 ---@field told? boolean whether it has heard of its outcome
 
 ---@class titan.MemoryStore
----@field package values titan.Shelf of { value = , expires = }
----@field package limits titan.Shelf of what titan.store.limits keeps
+---@field package values titan.Shelf
+---@field package limits titan.Shelf of what titan.store.limits keeps, and which limit it is of
 ---@field package claims table<string, titan.StoreClaim>
 ---@field package claimed integer how many claims there are
 ---@field package max_entries integer
@@ -83,10 +83,7 @@ local function make_room(self)
   if self:count() < self.max_entries then
     return
   end
-  local oldest = self.values:oldest()
-  if oldest then
-    self.values:remove(oldest)
-  elseif self.limits:sweep(now, self.limits.count) == 0 then
+  if not self.values:remove_oldest() and self.limits:sweep(now, self.limits.count) == 0 then
     errors.raise("limit_exceeded", string.format("the store is full: max_entries = %d, and all of "
       .. "them are claims of calls that run (%d) or limits in use (%d)", self.max_entries,
       self.claimed, self.limits.count))
@@ -99,39 +96,15 @@ end
 ---@param key string
 ---@return any value
 function Memory:get(key)
-  local values = self.values
-  local item = values.by_key[key]
-  if not item then
-    return nil
-  end
-  local expires = item.expires
-  if expires and expires <= self.clock() then
-    values:remove(item)
-    return nil
-  end
-  values:touch(item)
-  return item.value
+  return self.values:get(key, self.clock())
 end
 
 ---@param self titan.MemoryStore
 ---@param key string
 ---@param value any
 ---@param ttl_ms number?
----@param has_room boolean for one more
-local function keep(self, key, value, ttl_ms, has_room)
-  local values = self.values
-  local item = values.by_key[key]
-  if item then
-    values:touch(item)
-  else
-    if not has_room then
-      make_room(self)
-    end
-    item = {}
-    values:add(key, item)
-  end
-  item.value = value
-  item.expires = ttl_ms and self.clock() + ttl_ms
+local function keep(self, key, value, ttl_ms)
+  self.values:put(key, value, ttl_ms and self.clock() + ttl_ms)
 end
 
 --- Keeps a value, for so long or for good. Raises `limit_exceeded`.
@@ -139,15 +112,15 @@ end
 ---@param value any not nil
 ---@param ttl_ms? number
 function Memory:put(key, value, ttl_ms)
-  keep(self, key, value, ttl_ms, false)
+  if not self.values:has(key) then
+    make_room(self)
+  end
+  keep(self, key, value, ttl_ms)
 end
 
 ---@param key string
 function Memory:remove(key)
-  local item = self.values.by_key[key]
-  if item then
-    self.values:remove(item)
-  end
+  self.values:remove(key)
 end
 
 -- Waiters --------------------------------------------------------------------------------
@@ -261,6 +234,13 @@ end
 
 -- Claims ---------------------------------------------------------------------------------
 
+--- Whether `claim` would answer at once.
+---@param key string
+---@return boolean
+function Memory:is_at_once(key)
+  return not self.claims[key]
+end
+
 --- The value of the key, or the right to find it out: who gets "mine" settles or abandons it.
 --- Waits while another has the claim. Raises `timeout` after wait_ms, `limit_exceeded`, and what
 --- the claim was abandoned with.
@@ -310,8 +290,12 @@ function Memory:settle(key, value, ttl_ms, owner, token)
     self.claimed = self.claimed - 1
     tell_all(claim, "done", value)
   end
-  if ttl_ms ~= 0 then
-    keep(self, key, value, ttl_ms, claim ~= nil) -- in the place of the claim
+  if ttl_ms == 0 then
+    return
+  elseif claim then
+    keep(self, key, value, ttl_ms) -- in the place of the claim
+  else
+    self:put(key, value, ttl_ms)
   end
 end
 
@@ -355,20 +339,17 @@ end
 ---@param self titan.MemoryStore
 ---@param key string
 ---@param limit titan.Limiter
+---@param now number
 ---@return table
-local function limit_state(self, key, limit)
-  local known = self.limits.by_key[key]
+local function limit_state(self, key, limit, now)
+  local known = self.limits:get(key, now)
   if known and known.rps == limit.rps and known.burst == limit.burst
     and known.strategy == limit.strategy then
-    self.limits:touch(known)
     return known
-  elseif known then
-    self.limits:remove(known) -- another limit begins anew
   end
+  self.limits:remove(key) -- another limit begins anew
   make_room(self)
-  local state = { rps = limit.rps, burst = limit.burst, strategy = limit.strategy }
-  self.limits:add(key, state)
-  return state
+  return { rps = limit.rps, burst = limit.burst, strategy = limit.strategy }
 end
 
 --- Takes one call out of what the limit allows. Raises `limit_exceeded` when there is no room for
@@ -380,7 +361,10 @@ end
 function Memory:take(key, limit)
   local now = self.clock()
   self.limits:sweep(now)
-  return limits.take(limit_state(self, key, limit), limit, now)
+  local state = limit_state(self, key, limit, now)
+  local is_taken, retry_after_ms = limits.take(state, limit, now)
+  self.limits:put(key, state, state.expires)
+  return is_taken, retry_after_ms
 end
 
 --- Forgets everything; who waits raises `shutting_down`.

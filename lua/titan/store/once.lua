@@ -20,7 +20,7 @@ local once = {}
 ---@class titan.Flight
 ---@field store table
 ---@field key string
----@field settled? boolean
+---@field settled boolean
 local Flight = {}
 
 ---@param flight titan.Flight
@@ -69,7 +69,7 @@ end
 ---@param ... any
 ---@return any ...
 function once.run(use, key, inner, self, ...)
-  local flight <close> = setmetatable({ store = use.store, key = key }, Flight)
+  local flight <close> = setmetatable({ store = use.store, key = key, settled = false }, Flight)
   if use.ttl then
     return keep(use, flight, use.ttl, inner(self, ...))
   end

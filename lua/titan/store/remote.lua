@@ -17,6 +17,7 @@ local remote = {}
 ---@field package max_entries integer?
 ---@field package tokens table<string, integer> of the claims that this process has
 ---@field package ask table<string, fun(self: titan.RemoteStore, ...): ...> a request each
+---@field package tell_settle fun(self: titan.RemoteStore, ...) one that is not waited for
 local Remote = {}
 Remote.__index = Remote
 
@@ -36,6 +37,7 @@ function remote.new(kind, space, max_entries)
   for _, name in ipairs(OPERATIONS) do
     self.ask[name] = core.service_method(nil, self, name, ":store", 0)
   end
+  self.tell_settle = core.service_teller(nil, self, "settle", ":store", 0)
   return self
 end
 
@@ -89,7 +91,7 @@ end
 -- A request that must have been answered, else the claim is given up.
 local Pending = {}
 
----@param pending { store: titan.RemoteStore, key: string, token: integer, answered: boolean? }
+---@param pending { store: titan.RemoteStore, key: string, token: integer, answered: boolean }
 function Pending.__close(pending)
   if not pending.answered then
     give_up(pending.store, pending.key, pending.token)
@@ -113,7 +115,8 @@ end
 function Remote:claim(key, wait_ms)
   last_token = last_token + 1
   local token = last_token
-  local pending <close> = setmetatable({ store = self, key = key, token = token }, Pending)
+  local pending <close> =
+    setmetatable({ store = self, key = key, token = token, answered = false }, Pending)
   local state, value =
     self.ask.claim(self, self.kind, self.space, self.max_entries, key, token, wait_ms)
   pending.answered = true
@@ -121,32 +124,6 @@ function Remote:claim(key, wait_ms)
     self.tokens[key] = token
   end
   return state, value
-end
-
--- Of the last request that nobody waits for, when it could not be sent.
-local refusal
-
-local function sent(ok, err)
-  if not ok then
-    refusal = err
-  end
-end
-
--- Sends a settle on its way.
----@param store titan.RemoteStore
----@param key string
----@param token integer
----@param value string
----@param ttl_ms integer?
-local function settle_soon(store, key, token, value, ttl_ms)
-  refusal = nil
-  core.go(tasks.trace, sent, store.ask.settle, store, store.kind, store.space, store.max_entries,
-    key, token, value, ttl_ms)
-  local err = refusal
-  if err ~= nil then
-    give_up(store, key, token)
-    error(err, 0)
-  end
 end
 
 -- With a claim of this process or, for whoever has none, without.
@@ -158,7 +135,13 @@ function Remote:settle(key, value, ttl_ms)
   local token = self.tokens[key]
   self.tokens[key] = nil
   if token and self.kind == "manager" then
-    return settle_soon(self, key, token, value, ttl_ms)
+    local ok, err = pcall(self.tell_settle, self, self.kind, self.space, self.max_entries, key,
+      token, value, ttl_ms)
+    if not ok then
+      give_up(self, key, token)
+      error(err, 0)
+    end
+    return
   end
   local pending <close> =
     setmetatable({ store = self, key = key, token = token, answered = not token }, Pending)

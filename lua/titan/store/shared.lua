@@ -130,65 +130,57 @@ local function expect(what, value, kind, may_be_nil)
   end
 end
 
--- What a worker may ask: each with who asks, then the kind, the space, its max_entries and the key.
----@type table<string, fun(self: titan.SharedStores, owner: any, kind: any, space: any, ...): ...>
-local operations = {}
+--- The manager's service ":store": each with the process that asks, then the kind, the space, its
+--- max_entries and the key.
+---@type table<string, fun(manager: titan.Manager, owner: any, kind: any, space: any, ...): ...>
+local service = {}
+shared.service = service
 
-function operations.get(self, _, kind, space, max_entries, key)
+function service.get(manager, _, kind, space, max_entries, key)
   expect("key", key, "string")
-  return self:store(kind, space, max_entries):get(key)
+  return manager.stores:store(kind, space, max_entries):get(key)
 end
 
-function operations.put(self, _, kind, space, max_entries, key, value, ttl_ms)
+function service.put(manager, _, kind, space, max_entries, key, value, ttl_ms)
   expect("key", key, "string")
   expect("value", value, "string")
   expect("ttl", ttl_ms, "number", true)
-  self:store(kind, space, max_entries):put(key, value, ttl_ms)
+  manager.stores:store(kind, space, max_entries):put(key, value, ttl_ms)
 end
 
-function operations.remove(self, _, kind, space, max_entries, key)
+function service.remove(manager, _, kind, space, max_entries, key)
   expect("key", key, "string")
-  self:store(kind, space, max_entries):remove(key)
+  manager.stores:store(kind, space, max_entries):remove(key)
 end
 
-function operations.claim(self, owner, kind, space, max_entries, key, token, wait_ms)
+function service.claim(manager, owner, kind, space, max_entries, key, token, wait_ms)
   expect("key", key, "string")
   expect("token", token, "number")
   expect("time to wait", wait_ms, "number", true)
-  return self:store(kind, space, max_entries):claim(key, wait_ms, owner, token)
+  return manager.stores:store(kind, space, max_entries):claim(key, wait_ms, owner, token)
 end
 
-function operations.settle(self, owner, kind, space, max_entries, key, token, value, ttl_ms)
+function service.settle(manager, owner, kind, space, max_entries, key, token, value, ttl_ms)
   expect("key", key, "string")
   expect("value", value, "string")
   expect("ttl", ttl_ms, "number", true)
-  self:store(kind, space, max_entries):settle(key, value, ttl_ms, owner, token)
+  manager.stores:store(kind, space, max_entries):settle(key, value, ttl_ms, owner, token)
 end
 
-function operations.abandon(self, owner, kind, space, max_entries, key, token, err)
+function service.abandon(manager, owner, kind, space, max_entries, key, token, err)
   expect("key", key, "string")
   local raised = err ~= nil and remote_error.receive(err) or nil
-  self:store(kind, space, max_entries):abandon(key, raised, owner, token)
+  manager.stores:store(kind, space, max_entries):abandon(key, raised, owner, token)
 end
 
-function operations.take(self, _, kind, space, max_entries, key, strategy, rps, burst)
+function service.take(manager, _, kind, space, max_entries, key, strategy, rps, burst)
   expect("key", key, "string")
   local limit = { strategy = strategy, rps = rps, burst = burst }
   if not limits.is_limit(limit) then
     errors.raise("validation_failed", "the store expects a limit: a strategy, rps above 0 and a "
       .. "burst of at least 1")
   end
-  return self:store(kind, space, max_entries):take(key, limit)
-end
-
---- The manager's service ":store".
----@type table<string, fun(manager: titan.Manager, service: titan.Service, ...): ...>
-shared.service = {}
-
-for name, operation in pairs(operations) do
-  shared.service[name] = function(manager, service, ...)
-    return operation(manager.stores, service, ...)
-  end
+  return manager.stores:store(kind, space, max_entries):take(key, limit)
 end
 
 return shared

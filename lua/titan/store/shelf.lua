@@ -1,22 +1,21 @@
---- Items by their key, in the order of their last use, some of which end by themselves.
+--- Values by their key, in the order of their last use, some of which end by themselves.
 --
--- Every operation takes constant time and makes no garbage but the item that is added. An item is
--- a table of its user's, in which the shelf keeps `key`, `newer` and `older`; `expires`, on
--- whatever clock, is the user's to set. Whoever adds an item sweeps: each sweep looks at two,
--- going round, so that of n items none that has expired outlives n more, and no timer
--- is needed that would keep a program alive.
+-- Every operation takes constant time and makes no garbage but the item of a key that is new.
+-- Whoever adds one sweeps: each sweep looks at two, going round, so that of n values none that has
+-- expired outlives n more, and no timer is needed that would keep a program alive.
+--
+-- An item is a list: with names in it it would be twice as large, and much of the time goes by
+-- waiting for the memory of items that were not used for long.
 
 local shelf = {}
 
----@class titan.ShelfItem
----@field key string
----@field expires? number never without one
----@field package newer titan.ShelfItem
----@field package older titan.ShelfItem
+local KEY <const>, VALUE <const>, EXPIRES <const>, NEWER <const>, OLDER <const> = 1, 2, 3, 4, 5
+
+---@alias titan.ShelfItem any[] key, value, expires, newer, older
 
 ---@class titan.Shelf
 ---@field count integer
----@field by_key table<string, titan.ShelfItem> to be read only
+---@field package items table<string, titan.ShelfItem>
 ---@field package ring titan.ShelfItem before the oldest and behind the newest
 ---@field package cursor titan.ShelfItem what the next sweep looks at
 local Shelf = {}
@@ -24,63 +23,105 @@ Shelf.__index = Shelf
 
 ---@return titan.Shelf
 function shelf.new()
-  local ring = {}
-  ring.newer, ring.older = ring, ring
-  return setmetatable({ by_key = {}, ring = ring, cursor = ring, count = 0 }, Shelf)
-end
-
----@param self titan.Shelf
----@param item titan.ShelfItem
-local function link(self, item)
-  local ring = self.ring
-  local newest = ring.older
-  item.older, item.newer = newest, ring
-  newest.newer, ring.older = item, item
+  local ring = { false, false, false, false, false }
+  ring[NEWER], ring[OLDER] = ring, ring
+  return setmetatable({ items = {}, ring = ring, cursor = ring, count = 0 }, Shelf)
 end
 
 ---@param self titan.Shelf
 ---@param item titan.ShelfItem
 local function unlink(self, item)
+  local newer, older = item[NEWER], item[OLDER]
   if self.cursor == item then
-    self.cursor = item.newer
+    self.cursor = newer
   end
-  item.newer.older, item.older.newer = item.older, item.newer
+  newer[OLDER], older[NEWER] = older, newer
 end
 
---- Puts an item there, as the newest. There must be none of the key.
----@param key string
----@param item table
-function Shelf:add(key, item)
-  item.key = key
-  self.by_key[key] = item
-  self.count = self.count + 1
-  link(self, item)
-end
-
---- The item was used.
+---@param self titan.Shelf
 ---@param item titan.ShelfItem
-function Shelf:touch(item)
-  if self.ring.older ~= item then
+local function touch(self, item)
+  local ring = self.ring
+  local newest = ring[OLDER]
+  if newest ~= item then
     unlink(self, item)
-    link(self, item)
+    item[OLDER], item[NEWER] = newest, ring
+    newest[NEWER], ring[OLDER] = item, item
   end
 end
 
----@param item titan.ShelfItem one that is there
-function Shelf:remove(item)
+---@param self titan.Shelf
+---@param item titan.ShelfItem
+local function remove(self, item)
   unlink(self, item)
-  self.by_key[item.key] = nil
+  self.items[item[KEY]] = nil
   self.count = self.count - 1
 end
 
---- The item that was not used for the longest time.
----@return titan.ShelfItem?
-function Shelf:oldest()
-  local oldest = self.ring.newer
-  return oldest ~= self.ring and oldest or nil
+--- The value of the key, which is the newest now; nil when there is none (any more).
+---@param key string
+---@param now number on the clock of what `put` was given
+---@return any value
+function Shelf:get(key, now)
+  local item = self.items[key]
+  if not item then
+    return nil
+  end
+  local expires = item[EXPIRES]
+  if expires and expires <= now then
+    remove(self, item)
+    return nil
+  end
+  touch(self, item)
+  return item[VALUE]
 end
 
---- Looks at two more items, or so many, and removes those that have expired.
+--- Whether there is a value, be it one that has expired.
+---@param key string
+---@return boolean
+function Shelf:has(key)
+  return self.items[key] ~= nil
+end
+
+--- Puts a value there, in the place of the key's last, as the newest.
+---@param key string
+---@param value any not nil
+---@param expires number? never without one
+function Shelf:put(key, value, expires)
+  local item = self.items[key]
+  if item then
+    item[VALUE], item[EXPIRES] = value, expires
+    touch(self, item)
+    return
+  end
+  local ring = self.ring
+  local newest = ring[OLDER]
+  item = { key, value, expires, ring, newest }
+  newest[NEWER], ring[OLDER] = item, item
+  self.items[key] = item
+  self.count = self.count + 1
+end
+
+---@param key string
+function Shelf:remove(key)
+  local item = self.items[key]
+  if item then
+    remove(self, item)
+  end
+end
+
+--- Removes the value that was not used for the longest time.
+---@return boolean whether there was one
+function Shelf:remove_oldest()
+  local oldest = self.ring[NEWER]
+  if oldest == self.ring then
+    return false
+  end
+  remove(self, oldest)
+  return true
+end
+
+--- Looks at two more values, or so many, and removes those that have expired.
 ---@param now number
 ---@param looks? integer
 ---@return integer removed
@@ -89,11 +130,12 @@ function Shelf:sweep(now, looks)
   for _ = 1, math.min(looks or 2, before) do
     local item = self.cursor
     if item == self.ring then
-      item = item.newer
+      item = item[NEWER]
     end
-    self.cursor = item.newer
-    if item.expires and item.expires <= now then
-      self:remove(item)
+    self.cursor = item[NEWER]
+    local expires = item[EXPIRES]
+    if expires and expires <= now then
+      remove(self, item)
     end
   end
   return before - self.count

@@ -31,7 +31,7 @@ local process = {}
 ---@field pool? titan.MockPool
 ---@field target titan.Target
 ---@field options titan.SpawnOptions
----@field packed_options string what init gets, as bytes: each life has a copy of its own
+---@field copy_options fun(): table what init gets: each life has a copy of its own
 ---@field dependencies titan.Dependency[]
 ---@field status string
 ---@field life integer
@@ -115,7 +115,7 @@ local function live(self)
     self.self.dependencies[dependency.alias] = self.spawner:_service(dependency.service)
   end
   if self.class.init then
-    self.class.init(self.self, core.decode(self.packed_options))
+    self.class.init(self.self, self.copy_options())
   end
   serve(self)
   self.spawner:_check_script(self)
@@ -234,12 +234,12 @@ end
 ---@param spawner titan.MockSpawner
 ---@param target titan.Target
 ---@param options titan.SpawnOptions
----@param fields { id: string, name: string, pool: titan.MockPool?, packed_options: string }
+---@param fields { id: string, name: string, pool: titan.MockPool?, copy_options: fun(): table }
 ---@return titan.MockProcess
 function process.new(spawner, target, options, fields)
   local self = setmetatable({
     spawner = spawner, target = target, options = options, id = fields.id, name = fields.name,
-    pool = fields.pool, packed_options = fields.packed_options, status = "pending", life = 0,
+    pool = fields.pool, copy_options = fields.copy_options, status = "pending", life = 0,
     restart_count = 0, restarted_at = {}, keyed = {},
     in_flight = {}, numbers = numbers.new(), dependencies = options.dependencies,
     info = { name = fields.name, methods = {}, names = {} },

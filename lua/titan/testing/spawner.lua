@@ -34,6 +34,7 @@ local text = require "titan.text"
 
 local spawner = {}
 
+local FRAME_MAX <const>, NESTING_MAX <const> = 64 << 20, 64 -- of what starts a worker
 local REMEMBERED <const> = 256 -- processes that have ended
 
 ---@class titan.RecordedCall
@@ -209,13 +210,18 @@ end
 
 -- Of a spec, only the options for init may hold what cannot travel.
 ---@param options table
----@return string
+---@return fun(): any options a copy for each life
 local function packed(options)
-  local ok, bytes = pcall(core.encode, options)
-  if ok then
-    return bytes
+  local function copy(given)
+    return core.passed("options", FRAME_MAX, NESTING_MAX, given)
   end
-  error(errors.new("invalid_config", (bytes.message:gsub("^value", "options"))), 0)
+  local ok, kept = pcall(copy, options)
+  if ok then
+    return function()
+      return copy(kept)
+    end
+  end
+  error(errors.new("invalid_config", (kept.message:gsub("^options 1", "options"))), 0)
 end
 
 --- A process that begins to start.
@@ -224,10 +230,10 @@ end
 ---@param pool? titan.MockPool
 ---@return titan.MockProcess
 function Spawner:_launch(target, options, pool)
-  local bytes = packed(options.options)
+  local copy_options = packed(options.options)
   self.number = self.number + 1
   local process = processes.new(self, target, options, {
-    id = "w" .. self.number, packed_options = bytes, pool = pool,
+    id = "w" .. self.number, copy_options = copy_options, pool = pool,
     name = options.name or self:_free_name(target.class and target.class.name or target.name),
   })
   table.insert(self.alive, process)

@@ -1,5 +1,6 @@
 --- Schemas of values that hold nothing inside, compiled. See titan.validation.
 
+local core = require "titan.core"
 local pattern_problem = require "titan.validation.pattern"
 local problems = require "titan.schema.problem"
 local schema = require "titan.schema"
@@ -20,6 +21,7 @@ local keys_of <const> = {
   number = { "min", "max", "one_of" },
   boolean = {},
   table = {},
+  buffer = {},
   any = {},
 }
 
@@ -89,6 +91,11 @@ local plain_checks <const> = {
       return "", "integer", value
     end
   end,
+  buffer = function(value)
+    if not core.is_buffer(value) then
+      return "", "titan.buffer", value
+    end
+  end,
 }
 for _, name in ipairs { "string", "number", "boolean", "table" } do
   plain_checks[name] = function(value)
@@ -101,7 +108,7 @@ end
 ---@param name string
 ---@return string
 local function describe(name)
-  return name == "any" and "any value but nil" or name
+  return name == "any" and "any value but nil" or name == "buffer" and "titan.buffer" or name
 end
 
 --- The check of a type by its name, such as "integer?".

@@ -17,6 +17,8 @@
 ---@field resources? titan.config.Resources
 --- What the manager watches by itself.
 ---@field monitoring? titan.config.Monitoring
+--- What workers may do, and as whom; there is no sandbox if left out.
+---@field security? titan.security.Options
 --- For tests of a program.
 ---@field testing? titan.config.Testing
 --- What seldom needs another value.
@@ -38,8 +40,31 @@
 
 --- What one process may use.
 ---@class titan.config.Resources
+--- Memory of the process, false for no limit. Lua may have three quarters of it: more is an error
+--- that can be caught (limit_exceeded); the process is killed beyond the whole. Said by anything but
+--- the default it is enforced by a control group where those are writable. (default: "512MB")
+---@field max_memory? titan.Size|false
+--- CPU of the process, in processors; false for no limit. (default: 1.0)
+---@field max_cpu? number|false
 --- Deadline of every call that has no other; false for none. (default: "30s")
 ---@field timeout? titan.Duration|false
+--- Soft and hard limits of the process: see setrlimit(2).
+---@field rlimits? titan.config.Rlimits
+
+--- Soft and hard limits of a worker, set before its class is loaded.
+---@class titan.config.Rlimits
+--- Descriptors; a worker needs some twenty itself.
+---@field nofile? integer
+--- Processes and threads of its user, whoever started them.
+---@field nproc? integer
+--- Of a core file; 0 for none.
+---@field core? titan.Size
+--- Of a file it writes; SIGXFSZ kills it at one byte more.
+---@field fsize? titan.Size
+--- Of the C stack.
+---@field stack? titan.Size
+--- CPU time in all, in whole seconds; SIGXCPU kills it.
+---@field cpu? titan.Duration
 
 --- What the manager watches by itself.
 ---@class titan.config.Monitoring
@@ -83,6 +108,9 @@
 --- How often the kernel is asked about every process, in case an end went unnoticed.
 --- (default: "30s")
 ---@field liveness_sweep_interval? titan.Duration
+--- From interrupting a method whose time is over until its worker is killed, because it is stuck in
+--- C code or refuses to end. (default: "1s")
+---@field interrupt_grace? titan.Duration
 --- Keep one worker forked ahead, so that the next one starts sooner. (default: true)
 ---@field spare_worker? boolean
 --- SIGTERM and SIGINT end the run gracefully, a second one at once. (default: true)
@@ -145,6 +173,43 @@
 --- Whether one that hangs is killed and so started again. (default: true)
 ---@field restart_hung? boolean
 
+--- What a process may do, and as whom. Each of spawn, class and manager says it key by key over the
+--- next.
+---@class titan.security.Options
+--- What it may do.
+---@field permissions? titan.security.Permissions
+--- As whom it runs, a name or a number; only when the manager is root's.
+---@field user? string|integer
+--- Of which group it is; the user's own if left out.
+---@field group? string|integer
+--- What `require` may load besides titan and Lua's own libraries, such as "cjson" or "socket.*".
+---@field allowed_modules? string[]
+--- Do what this system can, instead of failing; not unless told.
+---@field best_effort? boolean
+
+--- What a process may do.
+---@class titan.security.Permissions
+--- To open sockets; true unless told.
+---@field network? boolean
+--- To open files; "none": those of its modules alone. "read-write" unless told.
+---@field filesystem? "none"|"read-only"|"read-write"
+--- To see the manager's environment variables, or those listed, and to change its own; true unless
+--- told.
+---@field env? boolean|string[]
+--- To start processes; true unless told.
+---@field spawn? boolean
+
+--- What a worker may use: what a spawn says goes over its class's, and that over the config's.
+---@class titan.spawn.Resources
+--- Memory of the process, false for no limit: see titan.config.Resources.
+---@field max_memory? titan.Size|false
+--- CPU of the process, in processors; false for no limit.
+---@field max_cpu? number|false
+--- Deadline of every call that has no other; false for none.
+---@field timeout? titan.Duration|false
+--- Soft and hard limits of the process, key by key.
+---@field rlimits? titan.config.Rlimits
+
 --- Options of `pm:spawn`. They win over the class's own.
 ---@class titan.spawn.Options
 --- What the process is called, unique among the living; what its class is called unless told.
@@ -168,6 +233,12 @@
 ---@field restart_policy? titan.restart.Policy
 --- How it is asked how it is, key by key; false: never by itself.
 ---@field health? titan.health.Options|false
+--- What it may do, and as whom, key by key; there is no sandbox if nobody says any.
+---@field security? titan.security.Options
+--- What it may use, key by key.
+---@field resources? titan.spawn.Resources
+--- `resources.max_memory` in short.
+---@field memory? titan.Size|false
 --- What it runs in. (default: "process")
 ---@field isolation? "process"|"worker"|"thread"
 --- How the manager and it talk. (default: "unix")

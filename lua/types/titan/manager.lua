@@ -165,6 +165,36 @@ function Manager:off(event, fn) end
 ---@field metrics? titan.MetricsSummary
 --- While it lives.
 ---@field health? titan.Health
+--- What holds it, since it is ready; nil without `security`.
+---@field sandbox? titan.Sandbox
+--- What it may use, and what sees to that.
+---@field limits? titan.Limits
+
+--- What holds a process.
+---@class titan.Sandbox
+--- Complete.
+---@field permissions titan.security.Permissions
+---@field user? string
+---@field group? string
+---@field allowed_modules? string[]
+--- Whether its system calls are filtered.
+---@field seccomp boolean
+--- The version of Landlock in use.
+---@field landlock integer|false
+--- What this system could not do, in words; only with `best_effort`.
+---@field missing? string
+
+--- What bounds a process. `by` says by what: "allocator" (the limit of the Lua heap), "cgroup2",
+--- "cgroup1", "rlimit_as", "watch" (the manager looks), "interrupt" (of a call).
+---@class titan.Limits
+--- Bytes of the process, and those of them that the Lua heap may have.
+---@field memory? { max: integer, heap: integer, by: string[] }
+--- In processors.
+---@field cpu? { max: number, by: string[] }
+--- Those that were set; `cpu` in ms.
+---@field rlimits table<string, integer>
+--- Of a call that says no other.
+---@field timeout? { ms: integer, by: string }
 
 --- What a process does and did last.
 ---@class titan.Activity

@@ -42,8 +42,15 @@
 ---@field startup_timeout? titan.Duration
 --- What happens after a crash, key by key over the manager's.
 ---@field restart_policy? titan.restart.Policy
+--- What it may do, and as whom, key by key over the manager's. Named by its module, a class can only
+--- take away: the manager's and the spawn's hold before it is loaded.
+---@field security? titan.security.Options
 --- How the process is asked how it is, key by key over the manager's; false: never by itself.
 ---@field health? titan.health.Options|false
+--- What the process may use, key by key over the manager's.
+---@field resources? titan.spawn.Resources
+--- `resources.max_memory` in short.
+---@field memory? titan.Size|false
 --- What it runs in. (default: "process")
 ---@field isolation? "process"|"worker"|"thread"
 --- How the manager and the worker talk. (default: "unix")
