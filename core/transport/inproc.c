@@ -224,8 +224,8 @@ static void taken(struct inproc_channel *c, size_t len)
 /* What is sent next goes in the memory of what came last, if that is not large. */
 static void keep_spare(struct inproc_channel *c, struct segment *s)
 {
+    s->next = NULL;
     if (c->closed || c->spare != NULL || s->bytes.cap > SPARE_LEN) {
-        s->next = NULL;
         segments_free(s);
         return;
     }
