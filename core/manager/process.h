@@ -139,7 +139,7 @@ struct process_spec {
     const char *name;
     const struct body *body; /* NULL: body_process */
     struct span spec;        /* a MessagePack value for the worker's guest */
-    struct cargo *cargo; /* what that refers to, which the process takes over; or NULL */
+    struct cargo *cargo;     /* what that refers to, which the process takes over; or NULL */
     uint32_t startup_timeout_ms;
     uint32_t call_timeout_ms; /* 0: calls have no deadline of their own */
     struct restart_policy restart;

@@ -4,7 +4,8 @@
  * turns, so that control traffic, other calls and other streams are served in between, and never
  * far ahead of what the connection takes.
  *
- * Requests are found here by their caller and their number: to cancel them, and to give them credit.
+ * Requests are found here by their caller and their number: to cancel them, and to give them
+ * credit.
  */
 #ifndef TITAN_SCRIPT_PUMP_H
 #define TITAN_SCRIPT_PUMP_H

@@ -71,7 +71,8 @@ static void describe_end(const struct route *r, struct failure *why)
     int parting = atomic_load_explicit(&r->to->parting, memory_order_relaxed);
 
     if (thread_is_dying(r->to)) {
-        fail(why, TITAN_E_WORKER_LOST, "the worker was killed by SIGKILL in the middle of this call");
+        fail(why, TITAN_E_WORKER_LOST,
+             "the worker was killed by SIGKILL in the middle of this call");
     } else if (parting == PARTING_ORDERLY) {
         fail(why, TITAN_E_SHUTTING_DOWN, "the worker is stopping"); /* they had not begun */
     } else if (parting == PARTING_NONE) {

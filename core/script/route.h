@@ -1,7 +1,7 @@
 /*
- * How a guest on a thread of the manager's process calls others there: by a link from state to state
- * (inproc.h), without the manager's thread. A route is made on the first call of a service and kept
- * as long as that stands in the directory under that name, up to ROUTES_MAX at a time.
+ * How a guest on a thread of the manager's process calls others there: by a link from state to
+ * state (inproc.h), without the manager's thread. A route is made on the first call of a service
+ * and kept as long as that stands in the directory under that name, up to ROUTES_MAX at a time.
  */
 #ifndef TITAN_SCRIPT_ROUTE_H
 #define TITAN_SCRIPT_ROUTE_H

@@ -3,7 +3,8 @@
  * made a link to it (route.h). What is asked by any of them is answered to that one.
  *
  * A visitor calls public methods by name and nothing else. When it goes its requests are cancelled.
- * Once the worker is stopping, requests of visitors that have begun are finished, and others refused.
+ * Once the worker is stopping, requests of visitors that have begun are finished, and others
+ * refused.
  */
 #ifndef TITAN_SCRIPT_VISITOR_H
 #define TITAN_SCRIPT_VISITOR_H
@@ -17,7 +18,7 @@ struct caller {
     struct peer *peer;    /* its channel is NULL once it has gone */
     uint32_t number;      /* 0: the manager */
     struct list requests; /* of struct task: they answer it */
-    struct list waiting;  /* of these, those that stream and may as soon as there is room, in turn */
+    struct list waiting; /* of these, those that stream and may as soon as there is room, in turn */
     struct flusher round; /* lets these send */
 };
 

@@ -53,9 +53,9 @@ struct thread {
     struct post dying;    /* tells the thread to end */
     atomic_bool is_dying;
     sem_t has_ended;
-    int exit_code;         /* once it has */
-    struct worker *worker; /* the thread's, while it serves */
-    void *state;           /* the guest's own; NULL before its first turn */
+    int exit_code;               /* once it has */
+    struct worker *worker;       /* the thread's, while it serves */
+    void *state;                 /* the guest's own; NULL before its first turn */
     struct directory *directory; /* held: whom it can call directly */
     atomic_uint entry;           /* the number of its own entry there */
     atomic_int parting;          /* the guest's to set, before it closes its visitors' links */
@@ -83,7 +83,7 @@ struct thread_spec {
     struct sched *sched; /* by turns; NULL: on a thread of its own */
     struct reactor *r;   /* the manager's, which has a mailbox: `ended` is called in its turns */
     struct directory *directory;
-    struct span boot;    /* the guest's business; copied */
+    struct span boot; /* the guest's business; copied */
     void (*ended)(struct thread *t);
     void *owner;
 };

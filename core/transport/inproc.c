@@ -45,8 +45,8 @@ struct inproc_channel {
     int number; /* of this end */
     struct pipe *in, *out;
     struct mailbox *other;
-    struct buf attached; /* of struct shm *: along with what is written, */
-    struct buf arrived;  /* and with what has come */
+    struct buf attached;   /* of struct shm *: along with what is written, */
+    struct buf arrived;    /* and with what has come */
     struct segment *spare; /* for what is sent next */
     struct flusher look;   /* at what had come before this channel was opened, or waited paused */
     bool blocked;          /* waits for room */
@@ -432,8 +432,8 @@ static int inproc_detach(struct channel *base, struct shm **memory, unsigned cou
 struct channel *channel_inproc(struct inproc_link *l, int end, struct reactor *r,
                                const struct channel_events *events, void *ctx)
 {
-    static const struct channel_ops ops = {
-        "inproc", inproc_drain, inproc_finish, inproc_close, inproc_attach, inproc_detach};
+    static const struct channel_ops ops = {"inproc",     inproc_drain,  inproc_finish,
+                                           inproc_close, inproc_attach, inproc_detach};
     struct inproc_channel *c = calloc(1, sizeof *c);
 
     if (c == NULL) {
