@@ -10,6 +10,7 @@
 
 struct entry {
     struct map_node by_name;
+    struct list link;      /* in directory.entries */
     struct thread *thread; /* held */
     char name[];
 };
@@ -18,6 +19,7 @@ struct directory {
     atomic_uint holders;
     pthread_mutex_t lock; /* of all below */
     struct map names;
+    struct list entries; /* the same */
 };
 
 static struct entry *entry_of(struct map_node *node)
@@ -37,6 +39,7 @@ struct directory *directory_new(void)
 
     if (d != NULL) {
         atomic_init(&d->holders, 1);
+        list_init(&d->entries);
         pthread_mutex_init(&d->lock, NULL);
     }
     return d;
@@ -61,29 +64,38 @@ void directory_release(struct directory **held)
     }
 }
 
-/* The number is odd while it is entered. */
-bool directory_enter(struct directory *d, const char *name, struct thread *t)
+static struct entry *entry_new(const char *name, struct thread *t)
 {
     size_t size = strlen(name) + 1;
     struct entry *e = malloc(sizeof *e + size);
-    bool ok;
+
+    if (e != NULL) {
+        memcpy(e->name, name, size);
+        e->thread = t;
+        list_init(&e->link);
+    }
+    return e;
+}
+
+/* The number is odd while it is entered. */
+bool directory_enter(struct directory *d, const char *name, struct thread *t)
+{
+    struct entry *e = entry_new(name, t);
 
     if (e == NULL) {
         return false;
     }
-    memcpy(e->name, name, size);
-    e->thread = t;
     pthread_mutex_lock(&d->lock);
-    ok = map_insert(&d->names, &e->by_name, e->name, size - 1);
-    if (ok) {
-        thread_hold(t);
-        atomic_fetch_add_explicit(&t->entry, 1, memory_order_relaxed);
-    }
-    pthread_mutex_unlock(&d->lock);
-    if (!ok) {
+    if (!map_insert(&d->names, &e->by_name, e->name, strlen(e->name))) {
+        pthread_mutex_unlock(&d->lock);
         free(e);
+        return false;
     }
-    return ok;
+    list_push(&d->entries, &e->link);
+    thread_hold(t);
+    atomic_fetch_add_explicit(&t->entry, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&d->lock);
+    return true;
 }
 
 void directory_strike(struct directory *d, const char *name, const struct thread *t)
@@ -95,6 +107,7 @@ void directory_strike(struct directory *d, const char *name, const struct thread
     e = find(d, name);
     if (e != NULL && e->thread == t) {
         map_remove(&d->names, &e->by_name);
+        list_remove(&e->link);
         held = e->thread;
         atomic_fetch_add_explicit(&held->entry, 1, memory_order_relaxed);
         free(e);
