@@ -1,4 +1,5 @@
 #include "script/call.h"
+#include "base/clock.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -252,7 +253,9 @@ static int send_call(lua_State *L, struct task *t, struct peer *peer, const char
                      uint32_t timeout_ms, struct call *c, struct failure *why)
 {
     struct draft d;
-    uint64_t now_ms = reactor_now_ms(peer->reactor);
+    /* A deadline is by the time that it is; the turn may have begun before it was set. */
+    uint64_t now_ms = scope_is_empty(&t->scope) ? reactor_now_ms(peer->reactor)
+                                                : reactor_ms_at(peer->reactor, now_ns());
     uint32_t left_ms;
     int code;
 

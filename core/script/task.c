@@ -315,6 +315,9 @@ void task_resume(struct task *t)
     if (t->state == TASK_PREEMPTED) {
         end_preempted(t);
     }
+    if (t->interrupted) {
+        t->runtime->interrupt.overdue_since_ns = 0; /* what it closes now has time for it */
+    }
     resume(t, t->interrupted ? 1 : 0);
 }
 
