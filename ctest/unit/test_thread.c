@@ -132,7 +132,7 @@ static int run_guest(struct thread *t)
     return code;
 }
 
-static const struct thread_guest c_guest = {run_guest, NULL};
+static const struct thread_guest c_guest = {.run = run_guest};
 
 /* ---- at the manager ---- */
 

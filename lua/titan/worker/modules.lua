@@ -243,8 +243,8 @@ local OF_MANAGERS <const> = {
 ---@param titan table
 ---@return table
 local function for_workers(titan)
-  local view = {}
-  for name in next, require "titan.fields" do
+  local view, fields = {}, require "titan.fields"
+  for name in next, fields do
     view[name] = not OF_MANAGERS[name] and titan[name] or nil
   end
   return view
