@@ -336,6 +336,8 @@ int thread_join(struct thread *t)
 {
     if (!t->by_turns) {
         pthread_join(t->id, NULL);
+        mailbox_release(t->mail); /* its descriptor is not kept as long as the struct */
+        t->mail = NULL;
     }
     return t->exit_code;
 }
