@@ -191,6 +191,12 @@ for _, kind in ipairs(KINDS) do
       assert.is_true(pm:stop_process(worker:__id()))
     end))
 
+    it("has timers that are not early", test(function(_, worker)
+      assert.equal("rung", worker:timer "rung") -- from here on its loop stands still
+      titan.sleep(60)
+      assert.is_true(worker:timer_took(40) >= 39)
+    end))
+
     it("tells what it is", test(function(pm, worker)
       local info = pm:get_process_info(worker:__id())
       assert.equal(kind, info.isolation)
@@ -477,21 +483,27 @@ describe("a thread that is stuck", function()
     it("does not keep the program: " .. kind, in_task(function()
       local code, out, complaints = run(kind, [[
         local pm = titan.manager(titan_config { isolation = KIND })
-        local worker = pm:spawn("workers.contained", { name = "victim",
+        local victim = pm:spawn("workers.contained", { name = "victim",
           options = { finalizer = true } })
         local stuck = pm:spawn("workers.contained", { name = "stuck" })
-        stuck.async:loop "bomb"
+        titan.go(function()
+          print(pcall(stuck.loop, stuck, "bomb"))
+        end)
         repeat
           titan.sleep(1)
         until pm:get_process_info("stuck").activity.running
-        print(select("#", pm:stop_all(10)))
-        for _, name in ipairs { "victim", "stuck" } do
-          local info = pm:get_process_info(name)
-          print(info.name, info.status, info.last_error and info.last_error.message)
+        local ids = { victim:__id(), stuck:__id() }
+        print(pm:stop_all(10))
+        for _, id in ipairs(ids) do
+          local info = pm:get_process_info(id)
+          print(info.name, info.status, info.last_error.message)
         end
       ]])
       assert.equal(0, code, complaints)
-      expect.part("2\n", out)
+      expect.part({ "false\tworker_lost: ", "nil\ttimeout: " }, out)
+      for _, name in ipairs { "victim", "stuck" } do
+        assert.truthy(out:find(name .. "\t%l+\t[^\n]*was given up"), out)
+      end
     end))
 
     it("does not keep a manager that is closed: " .. kind, in_task(function()

@@ -193,6 +193,16 @@ return titan.process {
         end)
       end)
     end,
+    -- How long one of so many ms has taken.
+    timer_took = function(_, ms)
+      return awaited(function(done)
+        local timer, began = luv.new_timer(), luv.hrtime()
+        timer:start(ms, 0, function()
+          timer:close()
+          done((luv.hrtime() - began) / 1e6)
+        end)
+      end)
+    end,
     size_of = function(_, path)
       return awaited(function(done)
         luv.fs_stat(path, function(why, stat)
