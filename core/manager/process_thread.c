@@ -150,6 +150,23 @@ static uint32_t grace_left_ms(const struct manager *m)
     return gone_ms < KILL_GRACE_MS ? (uint32_t)(KILL_GRACE_MS - gone_ms) : 0;
 }
 
+/* Why it was killed is kept: a stop that was in vain says so. */
+static void note_given_up(struct process *p)
+{
+    const struct failure before = p->last_error;
+
+    if (before.code == TITAN_OK) {
+        fail(&p->last_error, TITAN_E_WORKER_LOST,
+             "did not end when it was killed (stuck in C code?) and was given up; its thread goes "
+             "on until that returns");
+    } else {
+        fail(&p->last_error, before.code,
+             "%s, but did not end (stuck in C code?) and was given up; its thread goes on until "
+             "that returns",
+             before.message);
+    }
+}
+
 static void reap(struct process *p)
 {
     if (!exists(p)) {
@@ -161,9 +178,7 @@ static void reap(struct process *p)
     }
     if (!p->thread_over) {
         thread_give_up(p->thread);
-        fail(&p->last_error, TITAN_E_WORKER_LOST,
-             "did not end when it was killed (stuck in C code?) and was given up; its thread goes "
-             "on until that returns");
+        note_given_up(p);
         return;
     }
     p->exit_known = true;

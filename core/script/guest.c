@@ -382,9 +382,9 @@ static int open_state(lua_State *L)
     struct guest *g = lua_touserdata(L, 1);
 
     luaL_openlibs(L);
-    coroutines_open(L);
-    core_preload(L);
     g->runtime = g->mail ? runtime_bare(L, g->mail) : runtime_of(L);
+    coroutines_open(L); /* keeps the runtime that there is */
+    core_preload(L);
     lua_pushlightuserdata(L, g);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
     core_require(L, "titan"); /* the module of every worker asks for it */

@@ -80,6 +80,10 @@ static struct guest *begin(struct thread *t)
     }
     t->state = g;
     interrupt_enter(g->runtime);
+    if (thread_is_dying(t)) { /* the signal may have come too early for what runs here */
+        interrupt_request(g->runtime, INTERRUPT_DIE);
+        interrupt_arm(&g->runtime->interrupt, g->L);
+    }
     prepare(g, t);
     return g;
 }

@@ -268,12 +268,30 @@ static void attach_loop(struct runtime *rt, struct unit *u, struct sched_thread 
     }
 }
 
+static void note_handle(uv_handle_t *handle, void *found)
+{
+    (void)handle;
+    *(bool *)found = true;
+}
+
+/* Who only asks libuv for the time stays free to run on any thread. */
+static bool is_in_use(uv_loop_t *loop)
+{
+    bool found = uv_loop_alive(loop) != 0;
+
+    uv_walk(loop, note_handle, &found);
+    return found;
+}
+
 /* What its handles have to do, without waiting. Returns when they want to be looked at again. */
 static uint64_t turn_loop(struct runtime *rt, struct unit *u, struct sched_thread *on)
 {
     int timeout_ms;
 
     if (rt->inner == NULL) {
+        if (!is_in_use(rt->uv)) {
+            return UINT64_MAX;
+        }
         attach_loop(rt, u, on);
     }
     uv_run(rt->uv, UV_RUN_NOWAIT);
@@ -288,9 +306,13 @@ static uint64_t turn_loop(struct runtime *rt, struct unit *u, struct sched_threa
 /* The loop comes last: what Lua code has begun there is only looked at by a turn of its. */
 uint64_t runtime_turn(struct runtime *rt, struct unit *u, struct sched_thread *on)
 {
-    uint64_t due_ms = reactor_turn(&rt->reactor);
+    uint64_t due_ms;
     uint64_t inner_ms;
 
+    if (rt->uv != NULL) {
+        uv_update_time(rt->uv); /* timers count from here */
+    }
+    due_ms = reactor_turn(&rt->reactor);
     if (rt->uv == NULL) {
         return due_ms;
     }

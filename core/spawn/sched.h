@@ -14,8 +14,8 @@
  *     and so do the thread's loop and what is due.
  *   - A pinned unit runs on its thread only.
  *   - A unit may find itself queued behind one that runs on for long. Another thread takes it from
- *     there, at once when it is awake and after two slices at the latest; but nobody can take a
- *     pinned unit, nor run what is due on that thread.
+ *     there, at once when it has nothing else to do and after two slices at the latest, and so it
+ *     is with what becomes due; but nobody can take a pinned unit.
  */
 #ifndef TITAN_SPAWN_SCHED_H
 #define TITAN_SPAWN_SCHED_H

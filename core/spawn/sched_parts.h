@@ -78,6 +78,9 @@ struct sched {
     alignas(CACHE_LINE) _Atomic(uint64_t) units;
     alignas(CACHE_LINE) _Atomic(unsigned) sleepers;
     atomic_bool searching; /* a thread has been woken to look for work, and has not yet looked */
+    /* Whose queue waits behind a long run, its index + 1, for a thread that has work of its own and
+     * so never looks by itself; 0: nobody's. */
+    _Atomic(unsigned) behind;
     struct watchdog watchdog;
     struct sched_thread threads[];
 };
@@ -98,6 +101,9 @@ void sched_send_one(struct sched *s);
 /* ---- sched_thread.c ---- */
 
 void sched_thread_main(void *arg);
+
+/* Queues what is due of `t`: by itself, or, when it is on a long run, by the watchdog (self NULL). */
+void sched_queue_due(struct sched_thread *t, struct sched_thread *self);
 
 /* Takes an idle unit that has just been woken out of its thread's heap. */
 void sched_disarm(struct unit *u);

@@ -55,7 +55,7 @@ static struct unit *take_due(struct sched_thread *t, struct heap_node *node)
     return u;
 }
 
-static void queue_due(struct sched_thread *t)
+void sched_queue_due(struct sched_thread *t, struct sched_thread *self)
 {
     uint64_t now = now_ns();
     struct heap_node *node;
@@ -69,7 +69,7 @@ static void queue_due(struct sched_thread *t)
         }
         u = take_due(t, node);
         if (u != NULL) {
-            sched_queue_unit(u, t);
+            sched_queue_unit(u, self);
         }
     }
     first_due_changed(t);
@@ -264,6 +264,19 @@ static bool steal(struct sched_thread *t)
     return stolen;
 }
 
+/* Else what waits behind a run that never ends would wait for ever where all others have more to do.
+ */
+static void help(struct sched_thread *t)
+{
+    struct sched *s = t->sched;
+    unsigned behind = atomic_load_explicit(&s->behind, memory_order_relaxed);
+
+    if (behind != 0 && behind != t->index + 1 &&
+        atomic_compare_exchange_strong(&s->behind, &behind, 0)) {
+        (void)steal_from(t, &s->threads[behind - 1]);
+    }
+}
+
 /* ---- sleep ---- */
 
 static void get_up(struct sched_thread *t)
@@ -386,8 +399,9 @@ void sched_thread_main(void *arg)
     pthread_setspecific(t->sched->self, t);
     while (!atomic_load(&t->sched->stop)) {
         if (first_due_ns(t) != NEVER) {
-            queue_due(t);
+            sched_queue_due(t, t);
         }
+        help(t);
         if (run_some(t) || has_own_work(t) || steal(t) || !sleep_well(t)) {
             uv_run(&t->loop, UV_RUN_NOWAIT);
         }

@@ -62,7 +62,8 @@ static void report(struct sched *s, struct sched_thread *t, uint64_t run)
     atomic_store_explicit(&t->run, run, memory_order_release);
 }
 
-/* What waits behind a long run gets another thread, if there is one. */
+/* What waits behind a long run, and what becomes due meanwhile, gets another thread, if there is one.
+ */
 static void look_at(struct sched *s, struct sched_thread *t)
 {
     uint64_t run = atomic_load_explicit(&t->run, memory_order_acquire);
@@ -72,8 +73,12 @@ static void look_at(struct sched *s, struct sched_thread *t)
     if (!same || run % 2 == 0) {
         return;
     }
+    if (atomic_load_explicit(&t->first_due_ns, memory_order_relaxed) != NEVER) {
+        sched_queue_due(t, NULL);
+    }
     if (run_queue_len(&t->queue) > 0 || !inbox_empty(&t->inbox)) {
         sched_send_one(s);
+        atomic_store_explicit(&s->behind, t->index + 1, memory_order_relaxed);
     }
     if (s->options.overdue != NULL) {
         report(s, t, run);

@@ -723,6 +723,50 @@ static void a_run_beyond_its_slice_is_reported_and_no_other(void **state)
     assert_false(o.wrong);
 }
 
+/* Until the others have run. */
+static enum unit_next run_long(struct probe *p, struct sched_thread *on)
+{
+    struct probe *others = p->with;
+
+    (void)on;
+    await(atomic_load(&others[0].runs) >= 2 && atomic_load(&others[1].runs) >= 2);
+    return UNIT_IDLE;
+}
+
+static enum unit_next due_soon(struct probe *p, struct sched_thread *on)
+{
+    (void)on;
+    unit_due(&p->unit, now_ns() + 30 * MS);
+    return UNIT_IDLE;
+}
+
+/* One becomes due on the thread of the long run, one is queued there, and the only other thread
+ * always has more to do. */
+static void what_waits_behind_a_long_run_is_run_by_a_busy_thread(void **state)
+{
+    struct probe p[4];
+    struct sched_options options = {.threads = 2, .slice_us = 2000};
+    struct sched *s = sched_open(&options);
+
+    (void)state;
+    assert_non_null(s);
+    init(&p[0], s, 0, run_long);
+    init(&p[1], s, 0, due_soon);
+    init(&p[2], s, 0, NULL);
+    init(&p[3], s, 1, always_again);
+    p[0].with = &p[1];
+    for (int i = 3; i > 0; i--) {
+        unit_wake(&p[i].unit);
+        await(atomic_load(&p[i].runs) > 0);
+    }
+    unit_wake(&p[0].unit);
+    await(atomic_load(&p[0].running));
+    unit_wake(&p[2].unit);
+    await(atomic_load(&p[0].runs) == 1);
+    end_all(p, 4);
+    sched_close(s);
+}
+
 static void spin_in_loop(uv_timer_t *uv)
 {
     struct ticker *t = uv->data;
@@ -920,6 +964,7 @@ int main(void)
         sched_test(a_unit_that_always_has_more_to_do_starves_nobody),
         sched_test(a_thread_that_sleeps_serves_its_loop),
         sched_test(a_run_beyond_its_slice_is_reported_and_no_other),
+        sched_test(what_waits_behind_a_long_run_is_run_by_a_busy_thread),
         sched_test(a_callback_of_the_loop_can_be_overdue),
         sched_test(a_hundred_thousand_units_come_and_go),
         sched_test(opening_and_closing_leaves_nothing),

@@ -342,6 +342,7 @@ static void a_thread_that_ends_is_awaited(void **state)
     assert_true(thread_await(h.thread, PATIENCE_S * 1000));
     run_idle(h.fixture);
     assert_int_equal(h.ended, 0); /* who awaits it knows */
+    thread_join(h.thread);
     let_go(&h);
 }
 
