@@ -1,6 +1,7 @@
 local expect = require "support.expect"
 local luv = require "luv"
 local managed = require "support.managed"
+local proc = require "support.proc"
 local titan = require "titan"
 
 local KIB <const>, MIB <const> = 1 << 10, 1 << 20
@@ -16,6 +17,38 @@ local function descriptors(pid, name)
     end
   end
   return count
+end
+
+-- The number of the memory that a descriptor leads to; nil when it is no buffer.
+local function buffer_at(path)
+  local target = luv.fs_readlink(path)
+  local stat = target and target:find("memfd:titan-buffer", 1, true) and luv.fs_stat(path)
+  return stat and stat.ino
+end
+
+-- How many descriptors in the whole system lead to that memory.
+local function holders(inode)
+  local count = 0
+  for pid in luv.fs_scandir_next, assert(luv.fs_scandir "/proc") do
+    local folder = pid:find "^%d+$" and luv.fs_scandir("/proc/" .. pid .. "/fd")
+    local entry = folder and luv.fs_scandir_next(folder)
+    while entry do
+      count = count + (buffer_at("/proc/" .. pid .. "/fd/" .. entry) == inode and 1 or 0)
+      entry = luv.fs_scandir_next(folder)
+    end
+  end
+  return count
+end
+
+-- The memory of a process that has one buffer.
+local function only_buffer(pid)
+  local folder = "/proc/" .. math.tointeger(pid) .. "/fd/"
+  for entry in luv.fs_scandir_next, assert(luv.fs_scandir(folder)) do
+    local inode = buffer_at(folder .. entry)
+    if inode then
+      return inode
+    end
+  end
 end
 
 local function own(name)
@@ -94,7 +127,8 @@ describe("a buffer", function()
   end)
 
   it("is not used after it was let go", function()
-    local before, kept = own(), nil
+    local before = own()
+    local kept
     do
       local b <close> = titan.buffer(MIB)
       assert.equal(before + 1, own())
@@ -156,6 +190,78 @@ describe("a buffer that is sent", function()
     assert.equal(1, descriptors(pid, "titan-buffer"))
     other:drop()
     assert.equal(0, descriptors(pid, "titan-buffer"))
+  end))
+
+  it("is freed when the only one who holds it is killed", managed(function(pm)
+    local worker = pm:spawn(WORKER)
+    local b = titan.buffer "theirs alone"
+    worker:keep(b)
+    b:release()
+    collectgarbage()
+    local inode = only_buffer(worker:pid())
+    assert.equal(1, holders(inode))
+    pm:kill(worker:__id())
+    proc.await("its end", function()
+      return holders(inode) == 0
+    end)
+  end))
+
+  it("is freed when its receiver is killed before it has read it", managed(function(pm)
+    local worker = pm:spawn(WORKER)
+    local pid = worker:pid()
+    local b = titan.buffer "under way"
+    collectgarbage()
+    local inode = only_buffer(luv.os_getpid())
+    luv.kill(pid, "sigstop")
+    local call = worker.async:keep(b)
+    b:release()
+    proc.await("sending", function()
+      return holders(inode) == 0 -- in the socket alone
+    end)
+    pm:kill(worker:__id())
+    expect.error("worker_lost", call.await, call)
+    assert.equal(0, holders(inode))
+  end))
+
+  for _, isolation in ipairs { "worker", "thread" } do
+    it("goes by reference over isolation " .. isolation, managed(function(pm)
+      local worker = pm:spawn(WORKER, { isolation = isolation })
+      local other = pm:spawn(WORKER, { isolation = isolation })
+      collectgarbage()
+      local before = own()
+      local b = titan.buffer(pattern(100))
+      worker:keep(b:slice(2))
+      other:keep(b)
+      assert.is_true(worker:echo(b) == b and other:kept() == b)
+      other:write(b, 2, "there")
+      assert.equal("there", worker:kept():read(1, 5))
+      collectgarbage()
+      assert.equal(before + 1, own())
+      b:release()
+      worker:drop()
+      collectgarbage()
+      assert.equal(before + 1, own())
+      assert.equal("there", other:kept():read(2, 5))
+      pm:kill(other:__id())
+      proc.await("its end", function()
+        collectgarbage()
+        return own() == before
+      end)
+    end))
+  end
+
+  it("is shared by who gets it from a cache, and kept in no other place", managed(function(pm)
+    local worker = pm:spawn(WORKER)
+    local b, run = worker:cached "same"
+    local again, run_again = worker:cached "same"
+    assert.is_true(b == again and run == run_again)
+    b, run = worker:cached_for_all "another"
+    again, run_again = worker:cached_for_all "another"
+    assert.equal("another", again:read())
+    assert.is_true(b ~= again and run_again == run + 1)
+    local err = expect.error("validation_failed", worker.once, worker, "none")
+    expect.part({ "result 1", "shared, not kept" }, err.message)
+    expect.error("validation_failed", worker.cached, worker, titan.buffer(1))
   end))
 
   it("costs no descriptors once it is let go", managed(function(pm)
@@ -291,6 +397,16 @@ describe("a large string", function()
     end))
   end
 
+  it("is as long as a frame may be", managed(function(pm)
+    local worker = pm:spawn(WORKER)
+    local text = ("0123456789abcde\n"):rep(63 * MIB // 16)
+    assert.equal(63 * MIB, worker:length(text))
+    assert.is_true(worker:echo(text) == text)
+    local err = expect.error("limit_exceeded", worker.length, worker, text .. text:sub(1, MIB))
+    expect.part({ "limits.frame" }, err.message)
+    assert.equal(1, worker:echo(1))
+  end))
+
   it("is counted for limits.frame", managed({ limits = { frame = "1MB" } }, function(pm)
     local worker, text = pm:spawn(WORKER), pattern(300 * KIB)
     assert.is_true(select(3, worker:echo(text, text, text)) == text)
@@ -335,9 +451,10 @@ describe("a large string", function()
       end
       assert.equal(8, seen)
     end
-    for _ in worker:series(8, MIB) do
+    do
+      local next_item, state, control, _ <close> = worker:series(8, MIB) -- left early
+      assert.equal(1, (next_item(state, control)))
       titan.sleep(5)
-      break
     end
     assert.equal(1, worker:echo(1))
   end))

@@ -154,7 +154,7 @@ static bool load_copy(struct cargo *c, const struct piece *from)
         c->descriptors++;
         return true;
     }
-    if (from->len == 0 || !place(c, p, from->at, from->len)) {
+    if (from->len < CARGO_STRING_MIN || !place(c, p, from->at, from->len)) {
         *p = (struct piece){.kind = PIECE_BYTES, .at = from->at, .len = from->len};
     }
     c->bytes += from->len;
@@ -293,6 +293,7 @@ bool cargo_send(struct cargo *c, size_t frame_at)
 
 /* ---- what has arrived ---- */
 
+/* No short ones: Lua reads those twice, for their hash, and they may change in between. */
 static const char *read_block(struct cargo *c, struct mp_reader *r, struct piece *p)
 {
     struct mp_token offset, len;
@@ -305,9 +306,9 @@ static const char *read_block(struct cargo *c, struct mp_reader *r, struct piece
     if (wrong) {
         return wrong;
     }
-    if (offset.type != MP_INT || len.type != MP_INT || offset.i < 0 || len.i <= 0 ||
-        offset.i > UINT32_MAX || len.i > UINT32_MAX) {
-        return "a block that is not an offset and a length";
+    if (offset.type != MP_INT || len.type != MP_INT || offset.i < 0 || offset.i > UINT32_MAX ||
+        len.i < (int64_t)CARGO_STRING_MIN || len.i > UINT32_MAX) {
+        return "a block that is not an offset and a length, or is short";
     }
     p->len = (uint32_t)len.i;
     if (v == NULL) {

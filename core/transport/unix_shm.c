@@ -117,8 +117,10 @@ void outgoing_shm_free(struct outgoing_shm *o)
 {
     size_t count;
 
-    (void)parcels(o, &count);
-    drop(o, count);
+    if (outgoing_shm_len(o) > 0) {
+        (void)parcels(o, &count);
+        drop(o, count);
+    }
     buf_free(&o->queue);
 }
 
@@ -209,12 +211,13 @@ int arrived_shm_take(struct arrived_shm *a, struct shm **memory, unsigned count)
 
 void arrived_shm_free(struct arrived_shm *a)
 {
-    const int *fds = (const int *)(void *)buf_front(&a->queue);
-    size_t count = buf_len(&a->queue) / sizeof *fds;
+    while (arrived_shm_len(a) > 0) {
+        int fd;
 
-    for (size_t i = 0; i < count; i++) {
-        if (fds[i] >= 0) {
-            close(fds[i]);
+        memcpy(&fd, buf_front(&a->queue), sizeof fd);
+        buf_consume(&a->queue, sizeof fd);
+        if (fd >= 0) {
+            close(fd);
         }
     }
     buf_free(&a->queue);

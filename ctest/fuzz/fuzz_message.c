@@ -79,7 +79,7 @@ static void must_come_back(const struct message *m)
 
         must(message_parse(body, &limits, &again, &why) == TITAN_OK);
         must(again.kind == m->kind && again.id == m->id && again.method_id == m->method_id);
-        must(again.credit == m->credit);
+        must(again.credit == m->credit && again.block == m->block);
         must(is_same(again.method, m->method) && is_same(again.payload, m->payload));
         must(is_same(again.error, m->error) && is_same(again.header, m->header));
     }

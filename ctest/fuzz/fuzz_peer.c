@@ -1,22 +1,28 @@
 /*
  * Any bytes, in any pieces, said to a peer that has calls under way and takes requests: every call
  * ends exactly once, the end is told once, and nothing is heard after it. Of a stream the beginning
- * is heard first and nothing after its end, and a call may move when it begins.
+ * is heard first and nothing after its end, and a call may move when it begins. What a message
+ * refers to can be read, whatever came along, and no block of an arena is given back twice.
  *
  * The input is a script: an opcode (see enum step) in the low bits of a byte, a number in the rest.
  */
 #include "fuzz.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "rpc/peer.h"
+#include "wire/mp_read.h"
 
 #define CALLS 64
 #define OWN_HANDLES 3 /* the reactor's */
+#define MEMORY_LEN ((size_t)2 * CARGO_STRING_MIN)
+#define LOAD_MAX 64
 
 enum step {
-    STEP_SAY,       /* the next n bytes as they are */
+    STEP_SAY,       /* the next n bytes as they are; none: see load */
     STEP_SAY_FRAME, /* the next n bytes as a frame */
     STEP_ANSWER,    /* an answer to call n, the next byte its results */
     STEP_CALL,
@@ -37,6 +43,9 @@ struct caller {
 struct owner {
     struct peer peer;
     int fd; /* the other side */
+    const int *memory;
+    int load[LOAD_MAX]; /* descriptors that go along with what is said next */
+    unsigned load_len;
     struct caller callers[CALLS];
     unsigned begun;
     bool close_on_request, close_on_done, close_on_lost, blame_on_done, call_on_done;
@@ -132,6 +141,19 @@ static void on_item(struct call *call, struct span values)
     }
 }
 
+/* Of some a large string. */
+static void write_params(struct owner *o)
+{
+    static const char large[CARGO_STRING_MIN];
+    uint32_t number;
+
+    if (o->begun % 4 < 2 && cargo_load_string(&o->peer.loading, large, sizeof large, &number)) {
+        must(number == 0 && buf_append(peer_out(&o->peer), "\x91\xd6\x01\0\0\0\0", 7));
+    } else {
+        must(buf_append(peer_out(&o->peer), "\x90", 1));
+    }
+}
+
 static void begin_call(struct owner *o)
 {
     struct caller *c = &o->callers[o->begun];
@@ -146,7 +168,7 @@ static void begin_call(struct owner *o)
         return;
     }
     must(!o->ended);
-    must(buf_append(peer_out(&o->peer), "\x90", 1));
+    write_params(o);
     c->owner = o;
     c->call.done = on_done;
     c->call.item = o->begun % 3 == 2 ? NULL : on_item;
@@ -157,12 +179,36 @@ static void begin_call(struct owner *o)
 
 /* ---- what the owner hears ---- */
 
+/* One reference after the other, until what is none. */
+static void read_references(struct cargo *c, struct span values)
+{
+    struct mp_reader r = {values.at, values.at + values.len};
+    struct mp_token t;
+
+    while (r.at < r.end && mp_next(&r, &t) == NULL) {
+        struct span ext = {t.bytes, t.n};
+        struct memory_part part;
+        struct span string;
+
+        if (t.type == MP_EXT && cargo_string(c, ext, &string) == NULL && string.len > 0) {
+            volatile uint8_t last = string.at[string.len - 1]; /* it is there */
+
+            (void)last;
+        } else if (t.type == MP_EXT && cargo_memory(c, ext, &part) == NULL) {
+            must(part.memory->len == MEMORY_LEN && part.offset + part.len <= MEMORY_LEN);
+            must(part.len == 0 || shm_at(part.memory)[part.offset + part.len - 1] == 0);
+        }
+    }
+    (void)cargo_fits(c, values, 8);
+}
+
 static void on_request(void *ctx, const struct message *m)
 {
     struct owner *o = ctx;
 
     must(!o->ended);
     must(m->payload.at != NULL);
+    read_references(o->peer.arrived, m->payload);
     answer_failure(&o->peer, m->id, &cancelled);
     if (o->close_on_request) {
         close_peer(o);
@@ -172,9 +218,15 @@ static void on_request(void *ctx, const struct message *m)
 static void on_notification(void *ctx, const struct message *m)
 {
     const struct owner *o = ctx;
+    struct cargo kept = {0};
 
     must(!o->ended);
     must(m->payload.at != NULL);
+    if (o->peer.arrived != NULL) {
+        must(cargo_keep(o->peer.arrived, &kept));
+        read_references(&kept, m->payload);
+        cargo_free(&kept);
+    }
 }
 
 static void on_cancel(void *ctx, uint32_t id)
@@ -202,8 +254,8 @@ static void on_lost(void *ctx, int code, const char *why)
     struct owner *o = ctx;
 
     must(!o->ended);
-    must(why != NULL &&
-         (code == TITAN_OK || code == TITAN_E_PROTOCOL_ERROR || code == TITAN_E_WORKER_LOST));
+    must(why != NULL && (code == TITAN_OK || code == TITAN_E_PROTOCOL_ERROR ||
+                         code == TITAN_E_WORKER_LOST || code == TITAN_E_LIMIT_EXCEEDED));
     o->ended = true;
     if (o->close_on_lost) {
         close_peer(o);
@@ -226,19 +278,55 @@ static size_t rest_of(const struct script *s, size_t wanted)
     return wanted < left ? wanted : left;
 }
 
-static void say(const struct owner *o, const void *bytes, size_t len)
+static int other_memory(int seals)
 {
-    if (len > 0) {
-        (void)!send(o->fd, bytes, len, MSG_NOSIGNAL);
+    int fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    must(fd >= 0 && ftruncate(fd, (off_t)MEMORY_LEN) == 0);
+    must(fcntl(fd, F_ADD_SEALS, seals) == 0);
+    return fd;
+}
+
+/* How many, and of what: memory as it should be, or not, or none. */
+static void load(struct owner *o, unsigned byte)
+{
+    static const uint8_t kinds[] = {0, 1, 2, 0};
+
+    o->load_len = 1 + (byte >> 2);
+    for (unsigned i = 0; i < o->load_len; i++) {
+        o->load[i] = o->memory[kinds[byte & 3]];
     }
 }
 
-static void say_frame(const struct owner *o, const uint8_t *bytes, size_t len)
+static void say(struct owner *o, const void *bytes, size_t len)
 {
-    const uint8_t head[FRAME_HEAD] = {(uint8_t)len};
+    char control[CMSG_SPACE(sizeof o->load)] = {0};
+    struct iovec iov = {(void *)bytes, len};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    struct cmsghdr *c;
 
-    say(o, head, sizeof head);
-    say(o, bytes, len);
+    if (len == 0) {
+        return;
+    }
+    if (o->load_len > 0) {
+        msg.msg_control = control;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * o->load_len);
+        c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * o->load_len);
+        memcpy(CMSG_DATA(c), o->load, sizeof(int) * o->load_len);
+        o->load_len = 0;
+    }
+    (void)!sendmsg(o->fd, &msg, MSG_NOSIGNAL);
+}
+
+static void say_frame(struct owner *o, const uint8_t *bytes, size_t len)
+{
+    uint8_t frame[FRAME_HEAD + 32] = {(uint8_t)len};
+
+    memcpy(frame + FRAME_HEAD, bytes, len);
+    say(o, frame, FRAME_HEAD + len);
 }
 
 /* What the peer said is thrown away, so that it can say more. */
@@ -269,6 +357,9 @@ static void take_step(struct reactor *r, struct owner *o, struct script *s)
 
     switch ((enum step)(byte & 7)) {
     case STEP_SAY:
+        if (n == 0 && s->at < s->end) {
+            load(o, *s->at++);
+        }
         say(o, s->at, len);
         s->at += len;
         break;
@@ -327,14 +418,20 @@ static void play(struct reactor *r, struct owner *o, struct script s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-    static const struct wire_limits limits = {.frame = 1000, .nesting = 8, .outstanding = CALLS};
+    static const struct wire_limits limits = {
+        .frame = 2 * MEMORY_LEN, .nesting = 8, .outstanding = CALLS};
     static uv_loop_t loop;
     static struct reactor reactor;
-    struct owner o = {0};
+    static int memory[3];
+    struct owner o = {.memory = memory};
     int pair[2];
 
     if (reactor.uv == NULL) {
         must(uv_loop_init(&loop) == 0 && reactor_open(&reactor, &loop) == TITAN_OK);
+        memory[0] = other_memory(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+        memory[1] = other_memory(F_SEAL_GROW);
+        memory[2] = open("/dev/zero", O_RDWR | O_CLOEXEC);
+        must(memory[2] >= 0);
     }
     must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     must(peer_open(&o.peer, &reactor, pair[0], &limits, &events, &o) == TITAN_OK);

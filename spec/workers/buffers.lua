@@ -2,6 +2,13 @@
 
 local titan = require "titan"
 
+local made = 0
+
+local function make_another(_, content)
+  made = made + 1
+  return titan.buffer(content), made
+end
+
 return titan.process {
   all_methods_public = true,
   init = function(self, options)
@@ -29,6 +36,9 @@ return titan.process {
     make = function(_, content)
       return titan.buffer(content)
     end,
+    cached = { cache = true, make_another },
+    cached_for_all = { cache = { store = "manager" }, make_another },
+    once = { idempotent = { store = "manager" }, make_another },
     drop = function(self)
       self.kept = nil
       collectgarbage()
