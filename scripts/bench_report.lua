@@ -90,6 +90,37 @@ local ROWS <const> = {
     bar = { least = 300e3 } },
   { name = "stream of 1 MiB items", unit = "MiB/s", titan = "stream.1mib.mib_per_s",
     bar = { least = 1024 } },
+  { name = "isolation worker: spawn, p50", unit = "us", titan = "worker.spawn.p50_us",
+    floor = "thread.spawn.p50_us", bar = at_most(2) },
+  { name = "  p99", unit = "us", titan = "worker.spawn.p99_us", floor = "thread.spawn.p99_us" },
+  { name = "  round trip, p50", unit = "us", titan = "worker.call.p50_us",
+    floor = "futex.asleep.p50_us", bar = at_most(1.6) },
+  { name = "  round trip, p99", unit = "us", titan = "worker.call.p99_us",
+    floor = "futex.asleep.p99_us", bar = at_most(1.6) },
+  { name = "  p50 beside spinning in C", unit = "us", titan = "worker.call.p50_us",
+    floor = "futex.spinning.p50_us" },
+  { name = "  calls/s, 128 in flight", unit = "/s", titan = "worker.throughput.per_s",
+    bar = { least = 700e3 } },
+  { name = "isolation thread: spawn, p50", unit = "us", titan = "thread.spawn.p50_us",
+    floor = "thread.spawn.p50_us", bar = { most = 150 } },
+  { name = "  ask on one native thread, p50", unit = "us", titan = "thread.ask_on_one.p50_us",
+    bar = { most = 5 } },
+  { name = "  ask from thread to thread, p50", unit = "us", titan = "thread.ask_on_two.p50_us",
+    floor = "futex.asleep.p50_us", bar = { most = 15 } },
+  { name = "  messages/s, 1000 states, 2 threads", unit = "/s",
+    titan = "thread.many.messages_per_s", bar = { least = 500e3 } },
+  { name = "    asks, of 2 messages each", unit = "/s", titan = "thread.many.asks_per_s" },
+  { name = "  memory of an idle state", unit = "KiB", titan = "actors.idle.rss_kib",
+    floor = "thread.memory.rss_kib", bar = { most = 60 } },
+  { name = "  spawns/s, 128 under way", unit = "/s", titan = "actors.idle.per_s" },
+  { name = "echo of 1 MiB in a titan.buffer", unit = "MiB/s", titan = "buffers.copied.mib_per_s",
+    floor = "echo.futex.mib_per_s", bar = at_least(0.5) },
+  { name = "  passed on, not copied", unit = "MiB/s", titan = "buffers.passed.mib_per_s",
+    floor = "echo.futex.mib_per_s" },
+  { name = "spawn with max_memory, p50", unit = "us", titan = "limits.memory.p50_us",
+    base = "limits.plain.p50_us" },
+  { name = "spawn in a sandbox, p50", unit = "us", titan = "limits.sandbox.p50_us",
+    base = "limits.plain.p50_us" },
 }
 
 -- What was measured ---------------------------------------------------------------------
@@ -98,10 +129,11 @@ local ROWS <const> = {
 ---@field titan table<string, number[]> of all rounds, by name
 ---@field floor table<string, number[]>
 ---@field annotations { name: string, text: string }[] in the order in which they were measured
+---@field skipped table<string, string> why there are no figures, by section and mode
 
 ---@return bench.Figures
 local function read_figures()
-  local figures, known = { titan = {}, floor = {}, annotations = {} }, {}
+  local figures, known = { titan = {}, floor = {}, annotations = {}, skipped = {} }, {}
   for line in io.lines() do
     local found = cjson.decode(line)
     if found.titan == "annotation" and not known[found.mode] then
@@ -109,6 +141,9 @@ local function read_figures()
       table.insert(figures.annotations, { name = found.mode, text = found.text })
     end
     local whose = found.titan and "titan" or "floor"
+    if found.skipped then
+      figures.skipped[found.titan .. "." .. found.mode] = found.skipped
+    end
     for field, value in pairs(found) do
       if math.type(value) then
         local name = table.concat({ found[whose], found.mode, field }, ".")
@@ -149,16 +184,18 @@ local function is_met(bar, figure, ratio)
 end
 
 ---@param figures bench.Figures
----@return table[] rows that have been measured, with titan, floor, ratio, met and the rounds
+---@return table[] rows that have been measured, with titan, floor, ratio, met and the rounds, or
+-- that were to be, with the reason why they were `skipped`
 local function measured_rows(figures)
   local rows = {}
   for _, of in ipairs(ROWS) do
     local titan = figures.titan[of.titan]
     local floor = of.floor and figures.floor[of.floor] or of.base and figures.titan[of.base]
-    if titan or floor then
+    local skipped = figures.skipped[of.titan:match "^(.+)%."]
+    if titan or floor or skipped then
       local row = {
         name = of.name, unit = of.unit, bar = of.bar, titan = median(titan), floor = median(floor),
-        titan_rounds = titan, floor_rounds = floor,
+        titan_rounds = titan, floor_rounds = floor, skipped = skipped,
       }
       row.ratio = row.titan and row.floor and row.titan / row.floor
       row.met = is_met(of.bar, row.titan, row.ratio)
@@ -248,7 +285,7 @@ local function print_table(rows, colour)
   for _, row in ipairs(rows) do
     local ratio = row.ratio and rounded(row.ratio, 3) .. "x" or ""
     put(row.name, shown(row.titan, row.unit), row.floor and shown(row.floor, row.unit) or "", ratio,
-      shown_bar(row.bar, row.unit), marker(row.met, colour))
+      shown_bar(row.bar, row.unit), row.skipped or marker(row.met, colour))
   end
 end
 

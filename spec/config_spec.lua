@@ -172,7 +172,7 @@ describe("config.check", function()
     { "kubernetes", {}, "unknown key; allowed: advanced, isolation, limits, logs, monitoring, "
       .. "preload, resources, restart_policy, security, store, testing and transport" },
     { "isolation", "proces", 'unknown value "proces"; did you mean "process"?' },
-    { "isolation", 1, 'expected "process" or "worker" or "thread", given number 1' },
+    { "isolation", 1, 'expected "process", "worker" or "thread", given number 1' },
     { "transport", "unxi", 'unknown value "unxi"; did you mean "unix"?' },
     { "store", "memroy", 'unknown value "memroy"; did you mean "memory"?' },
     { "store", 5, 'expected "memory" or "sqlite" or a table, given number 5' },

@@ -392,7 +392,8 @@ describe("a schema that is refused", function()
     assert.equal('@: unknown type "intger"; did you mean "integer"?', of_argument "intger?")
     assert.equal('@.type: unknown type "strng"; did you mean "string"?',
       of_argument { type = "strng" })
-    assert.equal('@: unknown type ""; there are any, boolean, buffer, integer, number, string and table',
+    assert.equal('@: unknown type ""; there are any, boolean, buffer, integer, number, string '
+      .. "and table",
       of_argument "")
     assert.equal("@: a schema is the name of a type, or a table, given boolean true",
       of_argument(true))

@@ -168,7 +168,8 @@ end)
 local function untravelling()
   local cycle = { list = { 1 } }
   cycle.list[2] = cycle
-  local only = " cannot travel: only nil, booleans, numbers, strings, buffers and tables of these can"
+  local only = " cannot travel: only nil, booleans, numbers, strings, buffers and tables of these "
+    .. "can"
   return {
     ["function"] = { value = print, path = "", why = "a function" .. only },
     userdata = { value = io.stdout, path = "", why = "a userdata" .. only },

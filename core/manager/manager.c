@@ -163,8 +163,10 @@ int manager_spawn(struct manager *m, const struct process_spec *spec, struct pro
 
 bool manager_rename(struct manager *m, struct process *p, const char *name)
 {
+    process_strike(p);
     map_remove(&m->by_name, &p->by_name);
     snprintf(p->name, sizeof p->name, "%s", name);
+    process_enter(p);
     return map_insert(&m->by_name, &p->by_name, p->name, strlen(p->name));
 }
 
@@ -321,5 +323,6 @@ void manager_free(struct manager *m)
     map_free(&m->by_id);
     map_free(&m->by_name);
     map_free(&m->pools);
+    directory_release(&m->directory);
     buf_free(&m->boot);
 }

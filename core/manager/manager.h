@@ -39,12 +39,13 @@ struct manager {
     struct wire_limits limits;
     struct zygote_client zygote;
     const struct thread_guest *thread_guest;
-    struct buf boot;       /* what every thread is told */
-    struct sched *sched;   /* of isolation "thread"; NULL before the first */
-    unsigned threads;      /* that it has; 0: as many as there are processors */
-    struct list processes; /* that have not ended, in order of their spawn */
-    struct list pending;   /* of these, those that wait for the zygote, */
-    struct list startable; /* and those that wait for the end of the turn alone */
+    struct buf boot;             /* what every thread is told */
+    struct sched *sched;         /* of isolation "thread"; NULL before the first */
+    unsigned threads;            /* that it has; 0: as many as there are processors */
+    struct directory *directory; /* of the running ones on threads; NULL before the first */
+    struct list processes;       /* that have not ended, in order of their spawn */
+    struct list pending;         /* of these, those that wait for the zygote, */
+    struct list startable;       /* and those that wait for the end of the turn alone */
     struct list ended;
     unsigned ended_len;
     struct map by_id;

@@ -71,6 +71,7 @@ void process_destroy(struct process *p)
 {
     struct failure why;
 
+    process_strike(p);
     p->body->kill(p);
     p->body->reap(p);
     process_limits_reaped(p);

@@ -195,6 +195,10 @@ void process_zygote_died(struct process *p); /* another one is to take its place
 void process_adopt(struct process *p);       /* that one wants to know of it */
 void process_start_failed(struct process *p, const struct failure *why);
 
+/* While it is RUNNING on a thread it stands in the directory, and others call it directly. */
+void process_enter(struct process *p);
+void process_strike(struct process *p);
+
 /* Ends it at once and without an event. */
 void process_destroy(struct process *p);
 

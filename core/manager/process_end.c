@@ -161,6 +161,7 @@ void process_finish(struct process *p)
     struct failure why;
     int64_t wait_ms;
 
+    process_strike(p);
     p->body->kill(p);
     health_reset(p);
     hear_out(p);

@@ -33,6 +33,7 @@ static void ignore(struct process *p)
 void process_enter_killed(struct process *p)
 {
     p->state = PROCESS_KILLED;
+    process_strike(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     timer_disarm(p->manager->reactor, &p->limits.look);
     p->body->kill(p);
@@ -41,6 +42,7 @@ void process_enter_killed(struct process *p)
 static void enter_closing(struct process *p)
 {
     p->state = PROCESS_CLOSING;
+    process_strike(p);
     process_limits_continue(p);
     if (!timer_arm(p->manager->reactor, &p->alarm, CLOSING_GRACE_MS, true)) {
         process_enter_killed(p);
@@ -65,6 +67,7 @@ static void started(struct process *p)
 static void ready(struct process *p)
 {
     p->state = PROCESS_RUNNING;
+    process_enter(p);
     timer_disarm(p->manager->reactor, &p->alarm);
 }
 
@@ -113,6 +116,7 @@ static void stop_timed_out(struct process *p)
 static void begin_stop(struct process *p)
 {
     p->state = PROCESS_STOPPING;
+    process_strike(p);
     timer_disarm(p->manager->reactor, &p->alarm);
     health_stop(p);
     process_limits_continue(p);

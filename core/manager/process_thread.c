@@ -44,6 +44,10 @@ static int prepare(struct process *p)
     struct manager *m = p->manager;
     int code = reactor_open_mail(m->reactor);
 
+    if (code == TITAN_OK && m->directory == NULL) {
+        m->directory = directory_new();
+        code = m->directory ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
+    }
     if (code == TITAN_OK && p->body == &body_thread && m->sched == NULL) {
         m->sched =
             sched_open(&(struct sched_options){.threads = m->threads, .overdue = thread_overdue});
@@ -75,6 +79,7 @@ static void begin(struct process *p)
         return;
     }
     spec.sched = p->body == &body_thread ? m->sched : NULL;
+    spec.directory = m->directory;
     p->state = PROCESS_FORKING;
     output_open_fed(&p->out, m->reactor, process_hear_line, p);
     output_open_fed(&p->err, m->reactor, process_hear_line, p);
@@ -94,6 +99,20 @@ static void begin(struct process *p)
     if (code < 0) {
         fail(&p->last_error, TITAN_E_LIMIT_EXCEEDED, "out of memory");
         process_dispatch(p, EVENT_GARBAGE);
+    }
+}
+
+void process_enter(struct process *p)
+{
+    if (p->thread != NULL && p->state == PROCESS_RUNNING) {
+        (void)directory_enter(p->manager->directory, p->name, p->thread);
+    }
+}
+
+void process_strike(struct process *p)
+{
+    if (p->thread != NULL) {
+        directory_strike(p->manager->directory, p->name, p->thread);
     }
 }
 

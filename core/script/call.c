@@ -1,8 +1,10 @@
 #include "script/call.h"
+#include "base/clock.h"
 
 #include <lauxlib.h>
 #include <string.h>
 
+#include "script/core.h"
 #include "script/stream.h"
 #include "script/task.h"
 #include "script/value.h"
@@ -47,8 +49,7 @@ static int raise_remote(lua_State *L, const struct reply *reply)
     unsigned nesting = reply->peer ? reply->peer->limits.nesting : limits.nesting;
     struct failure why;
 
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, "titan.remote_error");
+    core_require(L, "titan.remote_error");
     lua_getfield(L, -1, "receive");
     if (value_decode(L, reply->error, nesting, &why) < 0) {
         if (reply->peer != NULL) {
@@ -252,7 +253,9 @@ static int send_call(lua_State *L, struct task *t, struct peer *peer, const char
                      uint32_t timeout_ms, struct call *c, struct failure *why)
 {
     struct draft d;
-    uint64_t now_ms = reactor_now_ms(peer->reactor);
+    /* A deadline is by the time that it is; the turn may have begun before it was set. */
+    uint64_t now_ms = scope_is_empty(&t->scope) ? reactor_now_ms(peer->reactor)
+                                                : reactor_ms_at(peer->reactor, now_ns());
     uint32_t left_ms;
     int code;
 

@@ -1,6 +1,7 @@
 /* What a task knows of the call that it is part of, and limits of time, as Lua functions. */
 #include <lauxlib.h>
 
+#include "base/clock.h"
 #include "script/call.h"
 #include "script/core.h"
 #include "script/task.h"
@@ -60,7 +61,7 @@ static int core_time_left(lua_State *L)
         lua_pushnil(L);
         return 1;
     }
-    now_ms = reactor_now_ms(runtime_reactor(rt));
+    now_ms = reactor_ms_at(runtime_reactor(rt), now_ns());
     lua_pushinteger(L, deadline_ms > now_ms ? (lua_Integer)(deadline_ms - now_ms) : 0);
     return 1;
 }
@@ -71,7 +72,7 @@ static int core_time_left(lua_State *L)
 static int core_time_for(lua_State *L)
 {
     struct task *t = task_current(L);
-    uint64_t now_ms = reactor_now_ms(runtime_reactor(t->runtime));
+    uint64_t now_ms = reactor_ms_at(runtime_reactor(t->runtime), now_ns());
     lua_Integer own_ms = luaL_checkinteger(L, 1);
     uint32_t left_ms;
 

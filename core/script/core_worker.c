@@ -9,6 +9,7 @@
 #include "script/core.h"
 #include "script/guest.h"
 #include "script/pump.h"
+#include "script/route.h"
 #include "script/value.h"
 
 /* Takes the field into the registry, in the place of what was there. */
@@ -109,9 +110,13 @@ static int worker_hooks_done_lua(lua_State *L)
 
 static int service_call(lua_State *L)
 {
+    struct guest *g = guest_check(L);
+    const char *service = lua_tostring(L, lua_upvalueindex(CALL_PROCESS));
+    struct peer *direct;
+
     call_check_self(L);
-    return call_send(L, &guest_check(L)->worker.data,
-                     lua_tostring(L, lua_upvalueindex(CALL_PROCESS)));
+    direct = route_to(g, service);
+    return direct ? call_send(L, direct, NULL) : call_send(L, &g->worker.data, service);
 }
 
 static int service_tell(lua_State *L)

@@ -34,11 +34,6 @@ struct guest *guest_check(lua_State *L)
 
 /* ---- answering ---- */
 
-static struct worker *worker_of(const struct task *t)
-{
-    return &((struct guest *)t->owner)->worker;
-}
-
 /* Who has ended the worker by hand gives no answer any more, nor what is killed. */
 static bool is_over(const struct guest *g)
 {
@@ -47,10 +42,12 @@ static bool is_over(const struct guest *g)
 
 static void request_ended(struct task *t, lua_State *L, int status, int first)
 {
-    struct worker *w = worker_of(t);
-    bool ok = !is_over(t->owner) && answer_with(&w->data, t->id, L, status, first);
+    struct guest *g = t->owner;
+    struct worker *w = &g->worker;
+    bool ok = !is_over(g) && answer_with(t->from->peer, t->id, L, status, first);
 
-    pumps_leave(&((struct guest *)t->owner)->pumps, t);
+    pumps_leave(&g->pumps, t);
+    visitor_answered(t->from);
     status_call_ended(w->status, t->number, t->method, t->started_ns, now_ns(), !ok);
     status_store(w->status->lua_heap_len, (uint64_t)lua_gc(L, LUA_GCCOUNT) * 1024);
     worker_call_ended(w);
@@ -68,11 +65,11 @@ static int call_done(lua_State *L, int status, lua_KContext ctx)
 /* What came with the call besides a deadline, as its context. */
 static void take_context(lua_State *L, struct task *t, const struct message *m)
 {
-    struct guest *g = t->owner;
+    struct peer *from = t->from->peer;
     struct failure why;
 
-    if (value_decode(L, m->header, g->worker.data.limits.nesting, &why) < 0) {
-        peer_blame(&g->worker.data, why.message);
+    if (value_decode(L, m->header, from->limits.nesting, &why) < 0) {
+        peer_blame(from, why.message);
         (void)script_raise(L, &why);
     }
     scope_set_context(L, &t->scope);
@@ -96,9 +93,9 @@ static int run_request(lua_State *L)
         take_context(L, t, m);
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->self);
-    count = value_read_list(L, m->payload, &g->worker.data, &why);
+    count = value_read_list(L, m->payload, t->from->peer, &why);
     if (count < 0) {
-        peer_blame(&g->worker.data, why.message);
+        peer_blame(t->from->peer, why.message);
         return script_raise(L, &why);
     }
     lua_callk(L, count + 1, LUA_MULTRET, 0, call_done);
@@ -118,16 +115,18 @@ static bool is_keyed(struct guest *g, uint32_t method)
     return is;
 }
 
-static void start_request(struct guest *g, const struct message *m, uint32_t method)
+static void start_request(struct caller *from, const struct message *m, uint32_t method)
 {
+    struct guest *g = from->guest;
     struct task *t = task_new(g->runtime, g->L);
     struct header header;
 
     header_read(m->header, &header);
     t->wants_context = header.has_more;
-    t->claimed = header.claimed && is_keyed(g, method);
+    t->claimed = header.claimed && from == &g->home && is_keyed(g, method);
     t->ended = request_ended;
     t->owner = g;
+    t->from = from;
     t->id = m->id;
     if (!pumps_enter(&g->pumps, t)) {
         script_fail(g->L, "titan: out of memory");
@@ -175,12 +174,14 @@ static int run_refusal(lua_State *L)
     return lua_error(L);
 }
 
-static void refuse_request(struct guest *g, const struct message *m)
+static void refuse_request(struct caller *from, const struct message *m)
 {
+    struct guest *g = from->guest;
     struct task *t = task_new(g->runtime, g->L);
 
     t->ended = request_ended;
     t->owner = g;
+    t->from = from;
     t->id = m->id;
     t->method = STATUS_NO_METHOD;
     t->started_ns = now_ns();
@@ -195,46 +196,47 @@ static void refuse_request(struct guest *g, const struct message *m)
 /* Protected: making a task may raise a memory error. */
 static int take_request(lua_State *L)
 {
-    struct guest *g = lua_touserdata(L, 1);
+    struct caller *from = lua_touserdata(L, 1);
     const struct message *m = lua_touserdata(L, 2);
+    struct guest *g = from->guest;
     uint32_t method = m->method.at ? find_by_name(g, m->method) : m->method_id;
     lua_Unsigned count;
 
-    if (pumps_find(&g->pumps, m->id) != NULL) {
-        peer_blame(&g->worker.data, "a request with the number of one that is under way");
+    if (pumps_find(&g->pumps, from, m->id) != NULL) {
+        peer_blame(from->peer, "a request with the number of one that is under way");
         return 0;
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->methods);
     count = lua_rawlen(L, -1);
     lua_pop(L, 1);
     if (method < count) {
-        start_request(g, m, method);
+        start_request(from, m, method);
     } else {
-        refuse_request(g, m);
+        refuse_request(from, m);
     }
     return 0;
 }
 
-static void on_request(void *ctx, const struct message *m)
+void guest_request(struct caller *from, const struct message *m)
 {
-    struct guest *g = ctx;
+    struct guest *g = from->guest;
 
     lua_pushcfunction(g->L, take_request);
-    lua_pushlightuserdata(g->L, g);
+    lua_pushlightuserdata(g->L, from);
     lua_pushlightuserdata(g->L, (void *)m);
     if (lua_pcall(g->L, 2, 0, 0) != LUA_OK) {
         struct failure why;
 
         lua_pop(g->L, 1);
         fail(&why, TITAN_E_LIMIT_EXCEEDED, "the worker is out of memory");
-        (void)answer_failure(&g->worker.data, m->id, &why);
+        (void)answer_failure(from->peer, m->id, &why);
     }
 }
 
-static void on_cancel(void *ctx, uint32_t id)
+void guest_cancel(struct caller *from, uint32_t id)
 {
-    struct guest *g = ctx;
-    struct task *t = pumps_find(&g->pumps, id);
+    struct guest *g = from->guest;
+    struct task *t = pumps_find(&g->pumps, from, id);
 
     if (t != NULL) {
         t->cancelled = true;
@@ -248,9 +250,19 @@ static void on_cancel(void *ctx, uint32_t id)
     }
 }
 
+static void on_request(void *ctx, const struct message *m)
+{
+    guest_request(&((struct guest *)ctx)->home, m);
+}
+
+static void on_cancel(void *ctx, uint32_t id)
+{
+    guest_cancel(&((struct guest *)ctx)->home, id);
+}
+
 static void on_credit(void *ctx, uint32_t id, uint32_t bytes)
 {
-    pumps_credit(ctx, id, bytes);
+    pumps_credit(&((struct guest *)ctx)->home, id, bytes);
 }
 
 /* ---- the Lua part ---- */
@@ -336,6 +348,9 @@ void guest_begin(struct guest *g)
 {
     g->is_worker = true;
     pumps_open(&g->pumps);
+    caller_init(&g->home, g, &g->worker.data, 0);
+    visitors_open(&g->visitors);
+    routes_open(&g->routes);
     g->runtime->owner = g;
     g->runtime->uncaught = worker_uncaught;
 }
@@ -343,6 +358,9 @@ void guest_begin(struct guest *g)
 void guest_end(struct guest *g)
 {
     tasks_close(g->runtime);
+    routes_close(&g->routes);
+    visitors_close(&g->visitors);
+    pump_close(&g->home);
     pumps_close(&g->pumps);
     g->runtime->status = NULL;
     worker_close(&g->worker);

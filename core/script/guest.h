@@ -9,8 +9,10 @@
 #include <stdio.h>
 
 #include "script/pump.h"
+#include "script/route.h"
 #include "script/runtime.h"
 #include "script/state.h"
+#include "script/visitor.h"
 #include "spawn/thread.h"
 
 struct guest {
@@ -19,6 +21,9 @@ struct guest {
     struct runtime *runtime;
     struct worker worker;
     struct pumps pumps;
+    struct caller home; /* the manager */
+    struct visitors visitors;
+    struct routes routes;
     bool is_worker;
     struct mailbox *mail;  /* whose posts lead to its turns; NULL: it has a loop */
     struct thread *thread; /* it runs on; NULL: a process of its own */
@@ -47,6 +52,10 @@ void guest_begin(struct guest *g);
 void guest_end(struct guest *g);
 
 extern const struct worker_guest guest_handlers;
+
+/* What a caller sends. */
+void guest_request(struct caller *from, const struct message *m);
+void guest_cancel(struct caller *from, uint32_t id);
 
 /* The guest this state serves; NULL when it is not a worker's. */
 struct guest *guest_of(lua_State *L);

@@ -45,6 +45,7 @@ static bool open_worker(struct guest *g, struct thread *t)
         return false;
     }
     t->worker = &g->worker;
+    t->state = g;
     return true;
 }
 
@@ -86,8 +87,11 @@ static struct guest *begin(struct thread *t)
 static int end(struct guest *g, struct thread *t)
 {
     int code = g->worker.exit_code;
+    int parting = worker_was_orderly(&g->worker) ? PARTING_ORDERLY : code;
 
     t->worker = NULL;
+    atomic_store_explicit(&t->parting, parting, memory_order_relaxed);
+    visitors_finish(g);
     guest_end(g);
     interrupt_leave(g->runtime);
     guest_close(g);
@@ -137,4 +141,13 @@ static uint64_t turn(struct thread *t, struct sched_thread *on)
     return THREAD_ENDED;
 }
 
-const struct thread_guest guest_on_thread = {run, turn};
+static void visited(struct thread *t, struct inproc_link *link)
+{
+    if (t->worker != NULL && t->worker->state != WORKER_ENDED) {
+        visitors_take(t->state, link);
+    } else {
+        inproc_abandon(link, 1);
+    }
+}
+
+const struct thread_guest guest_on_thread = {run, turn, visited};

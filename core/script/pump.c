@@ -19,58 +19,74 @@ enum { ITERATOR = 1, STATE, CONTROL, CLOSING, FIRST };
 
 /* ---- requests by their number ---- */
 
+static uint64_t key_of(const struct caller *c, uint32_t id)
+{
+    return (uint64_t)c->number << 32 | id;
+}
+
 bool pumps_enter(struct pumps *p, struct task *t)
 {
     t->streams = false;
     t->starved = false;
     t->cancelled = false;
-    return map_insert(&p->requests, &t->by_id, (const char *)&t->id, sizeof t->id);
+    t->key = key_of(t->from, t->id);
+    if (!map_insert(&p->requests, &t->by_id, (const char *)&t->key, sizeof t->key)) {
+        return false;
+    }
+    list_push(&t->from->requests, &t->asked_by);
+    return true;
 }
 
 void pumps_leave(struct pumps *p, struct task *t)
 {
     map_remove(&p->requests, &t->by_id);
+    list_remove(&t->asked_by);
 }
 
-struct task *pumps_find(const struct pumps *p, uint32_t id)
+static struct task *find_key(const struct pumps *p, uint64_t key)
 {
-    struct map_node *node = map_find(&p->requests, (const char *)&id, sizeof id);
+    struct map_node *node = map_find(&p->requests, (const char *)&key, sizeof key);
 
     return node != NULL ? list_entry(node, struct task, by_id) : NULL;
 }
 
+struct task *pumps_find(const struct pumps *p, const struct caller *c, uint32_t id)
+{
+    return find_key(p, key_of(c, id));
+}
+
 /* ---- turns ---- */
 
-static bool has_room(struct guest *g)
+static bool has_room(const struct caller *to)
 {
-    const struct channel *c = g->worker.data.channel;
+    const struct channel *c = to->peer->channel;
 
     return c == NULL || buf_len(&c->out) < AHEAD_LEN;
 }
 
-static void ask_round(struct guest *g)
+static void ask_round(struct caller *to)
 {
-    struct channel *c = g->worker.data.channel;
+    struct channel *c = to->peer->channel;
 
-    if (has_room(g)) {
-        reactor_flush_later(g->worker.reactor, &g->pumps.round);
+    if (has_room(to)) {
+        reactor_flush_later(to->peer->reactor, &to->round);
     } else {
         c->room_len = AHEAD_LEN;
-        c->when_room = &g->pumps.round;
+        c->when_room = &to->round;
     }
 }
 
-static void wait_for_room(struct guest *g, struct task *t)
+static void wait_for_room(struct task *t)
 {
-    list_push(&g->pumps.waiting, &t->at);
-    ask_round(g);
+    list_push(&t->from->waiting, &t->at);
+    ask_round(t->from);
 }
 
 /* Each that waits now has a turn, while there is room; the others stay the first of the next. */
 static void take_round(struct flusher *f)
 {
-    struct guest *g = list_entry(f, struct guest, pumps.round);
-    struct list *waiting = &g->pumps.waiting;
+    struct caller *to = list_entry(f, struct caller, round);
+    struct list *waiting = &to->waiting;
     struct list now;
 
     list_init(&now);
@@ -80,7 +96,7 @@ static void take_round(struct flusher *f)
         list_remove(node);
         list_push(&now, node);
     }
-    while (!list_empty(&now) && has_room(g)) {
+    while (!list_empty(&now) && has_room(to)) {
         struct task *t = list_entry(now.next, struct task, at);
 
         list_remove(&t->at);
@@ -93,39 +109,47 @@ static void take_round(struct flusher *f)
         list_push(waiting->next, node);
     }
     if (!list_empty(waiting)) {
-        ask_round(g);
+        ask_round(to);
     }
+}
+
+void pump_open(struct caller *c)
+{
+    list_init(&c->waiting);
+    flusher_init(&c->round, take_round);
+}
+
+void pump_close(struct caller *c)
+{
+    flusher_cancel(&c->round);
 }
 
 void pumps_open(struct pumps *p)
 {
-    list_init(&p->waiting);
     list_init(&p->starved);
-    flusher_init(&p->round, take_round);
 }
 
 void pumps_close(struct pumps *p)
 {
-    flusher_cancel(&p->round);
     map_free(&p->requests);
 }
 
-void pumps_credit(struct guest *g, uint32_t id, uint32_t bytes)
+void pumps_credit(struct caller *c, uint32_t id, uint32_t bytes)
 {
-    struct task *t = pumps_find(&g->pumps, id);
+    struct task *t = pumps_find(&c->guest->pumps, c, id);
 
     if (t == NULL) {
         return;
     }
     if (!t->streams || t->credit + bytes > STREAM_WINDOW) {
-        peer_blame(&g->worker.data, "more credit than there were items");
+        peer_blame(c->peer, "more credit than there were items");
         return;
     }
     t->credit += bytes;
     if (t->credit > 0 && t->starved && !list_empty(&t->at)) {
         list_remove(&t->at);
         t->starved = false;
-        wait_for_room(g, t);
+        wait_for_room(t);
     }
 }
 
@@ -142,9 +166,9 @@ static bool turn_is_over(struct task *t)
     return t->turn_items == 0 || clock_ns(CLOCK_MONOTONIC_COARSE) != t->turn_tick;
 }
 
-static void send_item(lua_State *L, struct guest *g, struct task *t)
+static void send_item(lua_State *L, struct task *t)
 {
-    struct peer *peer = &g->worker.data;
+    struct peer *peer = t->from->peer;
     struct failure why = {TITAN_E_WORKER_LOST, "the connection has ended"};
     struct draft d;
     uint32_t len = 0;
@@ -180,7 +204,7 @@ static bool take_made(lua_State *L, struct task *t)
     if (lua_isnoneornil(L, FIRST)) {
         return false;
     }
-    send_item(L, g, t);
+    send_item(L, t);
     lua_pushvalue(L, FIRST);
     lua_replace(L, CONTROL);
     lua_settop(L, CLOSING);
@@ -216,7 +240,7 @@ static int pump(lua_State *L, struct task *t)
 {
     struct guest *g = t->owner;
 
-    while (t->credit > 0 && has_room(g) && !turn_is_over(t)) {
+    while (t->credit > 0 && has_room(t->from) && !turn_is_over(t)) {
         lua_pushvalue(L, ITERATOR);
         lua_pushvalue(L, STATE);
         lua_pushvalue(L, CONTROL);
@@ -226,7 +250,7 @@ static int pump(lua_State *L, struct task *t)
         }
     }
     if (t->credit > 0) {
-        wait_for_room(g, t);
+        wait_for_room(t);
     } else {
         t->starved = true;
         list_push(&g->pumps.starved, &t->at);
@@ -252,7 +276,7 @@ int core_stream_items(lua_State *L)
     struct guest *g = guest_of(L);
 
     lua_settop(L, CLOSING);
-    if (g == NULL || pumps_find(&g->pumps, t->id) != t) {
+    if (g == NULL || find_key(&g->pumps, t->key) != t) {
         return luaL_error(L, "titan: only a request can be answered with a stream");
     }
     if (t->streams) {
@@ -262,7 +286,7 @@ int core_stream_items(lua_State *L)
     lua_toclose(L, CLOSING);
     check_iterator(L);
     lua_settop(L, CLOSING);
-    if (item_send(&g->worker.data, t->id, (struct span){(const uint8_t *)"\x90", 1}, NULL) < 0) {
+    if (item_send(t->from->peer, t->id, (struct span){(const uint8_t *)"\x90", 1}, NULL) < 0) {
         script_fail(L, "titan: out of memory");
     }
     t->streams = true;

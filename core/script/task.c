@@ -22,6 +22,7 @@ static void free_task(struct task *t, lua_State *L)
     list_remove(&t->link);
     list_remove(&t->ready);
     list_remove(&t->at);
+    list_remove(&t->asked_by);
     free(t);
 }
 
@@ -58,6 +59,7 @@ struct task *task_new(struct runtime *rt, lua_State *L)
     list_init(&t->ready);
     list_init(&t->asked.link);
     list_init(&t->at);
+    list_init(&t->asked_by);
     t->anchor = LUA_NOREF;
     list_push(&rt->tasks, &t->link);
     t->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -312,6 +314,9 @@ void task_resume(struct task *t)
 {
     if (t->state == TASK_PREEMPTED) {
         end_preempted(t);
+    }
+    if (t->interrupted) {
+        t->runtime->interrupt.overdue_since_ns = 0; /* what it closes now has time for it */
     }
     resume(t, t->interrupted ? 1 : 0);
 }

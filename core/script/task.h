@@ -21,6 +21,8 @@
 #include "script/scope.h"
 #include "store/kv.h"
 
+struct caller;
+
 enum task_state {
     TASK_IDLE,
     TASK_RUNNING,
@@ -70,6 +72,9 @@ struct task {
     uint64_t number;
     uint64_t started_ns;
     uint32_t id, method;
+    struct caller *from;   /* whom it answers (visitor.h) */
+    struct list asked_by;  /* in from->requests */
+    uint64_t key;          /* of the caller and the id */
     struct map_node by_id; /* among the requests (pump.h) */
     bool cancelled;        /* its caller no longer waits */
     /* When it answers with a stream (pump.c): */

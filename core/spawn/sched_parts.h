@@ -26,6 +26,7 @@ enum { AWAKE, ASLEEP, SENT }; /* sent: woken to look for work elsewhere */
 
 #define RUN_CLAIMED ((uint64_t)1 << 63)
 
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): in order of who writes it
 struct sched_thread {
     /* Everyone's. */
     struct run_queue queue;

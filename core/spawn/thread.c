@@ -11,9 +11,15 @@
 #define STACK_LEN ((size_t)1 << 20) /* of address space; Lua needs some 200 KB at its deepest */
 #define EXIT_KILLED 137             /* as a shell says of SIGKILL */
 
-static void hold(struct thread *t)
+void thread_hold(struct thread *t)
 {
     atomic_fetch_add_explicit(&t->holders, 1, memory_order_relaxed);
+}
+
+/* Of one that the caller holds as well: never the last. */
+static void unhold_shared(struct thread *t)
+{
+    atomic_fetch_sub_explicit(&t->holders, 1, memory_order_release);
 }
 
 void thread_release(struct thread **held)
@@ -28,6 +34,7 @@ void thread_release(struct thread **held)
         mailbox_release(t->mail);
     }
     mailbox_release(t->to);
+    directory_release(&t->directory);
     status_unmap(&t->links.status);
     sem_destroy(&t->has_ended);
     buf_free(&t->boot);
@@ -82,6 +89,42 @@ static void deliver_dying(struct post *p)
         worker_exit(t->worker, EXIT_KILLED);
     }
     thread_release(&t);
+}
+
+/* ---- visits ---- */
+
+struct visit {
+    struct post post;
+    struct thread *to; /* held */
+    struct inproc_link *link;
+};
+
+static void deliver_visit(struct post *p)
+{
+    struct visit *v = list_entry(p, struct visit, post);
+
+    v->to->guest->visited(v->to, v->link);
+    thread_release(&v->to);
+    free(v);
+}
+
+bool thread_visit(struct thread *t, struct inproc_link *link)
+{
+    struct visit *v = malloc(sizeof *v);
+
+    if (v == NULL) {
+        return false;
+    }
+    v->post.deliver = deliver_visit;
+    v->to = t;
+    v->link = link;
+    thread_hold(t);
+    if (!mailbox_post(t->mail, &v->post)) {
+        thread_release(&v->to);
+        free(v);
+        return false;
+    }
+    return true;
 }
 
 /* ---- on a thread of its own ---- */
@@ -169,7 +212,7 @@ static void prepare_turns(struct thread *t)
 {
     t->by_turns = true;
     t->due_ms = UINT64_MAX;
-    hold(t);
+    thread_hold(t);
     mailbox_init(&t->turns, wake_turns, turns_free);
     t->mail = &t->turns;
 }
@@ -240,6 +283,8 @@ static struct thread *thread_new(const struct thread_spec *spec)
     t->over.deliver = deliver_over;
     t->dying.deliver = deliver_dying;
     t->to = mailbox_hold(spec->r->mail);
+    t->directory = spec->directory ? directory_hold(spec->directory) : NULL;
+    atomic_init(&t->parting, PARTING_NONE);
     return t;
 }
 
@@ -277,12 +322,10 @@ struct thread *thread_start(const struct thread_spec *spec, struct thread_ends *
     }
     if (error == 0) {
         *ends = (struct thread_ends){t->links.data, t->links.control, t->links.status};
-        hold(t); /* the thread, and then the post of its end */
+        thread_hold(t); /* the thread, and then the post of its end */
         error = t->by_turns ? 0 : begin(t);
         if (error < 0) {
-            struct thread *its = t;
-
-            thread_release(&its);
+            unhold_shared(t); /* it has no part in it after all */
         }
     }
     if (error < 0) {
@@ -300,14 +343,12 @@ struct thread *thread_start(const struct thread_spec *spec, struct thread_ends *
 
 void thread_kill(struct thread *t)
 {
-    struct thread *held = t;
-
     if (atomic_exchange(&t->is_dying, true)) {
         return;
     }
-    hold(t);
+    thread_hold(t);
     if (!mailbox_post(t->mail, &t->dying)) {
-        thread_release(&held); /* it has ended by itself */
+        unhold_shared(t); /* it has ended by itself */
     }
     thread_interrupt(t);
 }

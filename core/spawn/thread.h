@@ -15,6 +15,7 @@
 #include <semaphore.h>
 
 #include "base/errors.h"
+#include "spawn/directory.h"
 #include "spawn/sched.h"
 #include "worker/worker.h"
 
@@ -28,11 +29,18 @@ struct thread_guest {
     int (*run)(struct thread *t);
     /* By turns: does what there is to do. Returns when it wants the next turn: 0 at once, else a
      * time in ms (CLOCK_MONOTONIC), UINT64_MAX when mail comes; after the last THREAD_ENDED, with
-     * t->exit_code set. t->state is its own, NULL before the first. */
+     * t->exit_code set. */
     uint64_t (*turn)(struct thread *t, struct sched_thread *on);
+    /* Another worker of this process wants to call it: end 1 is its to open or abandon. On its own
+     * thread, also after its end. */
+    void (*visited)(struct thread *t, struct inproc_link *link);
 };
 
 #define THREAD_ENDED (UINT64_MAX - 1)
+
+/* What a thread says of its end to those that called it, beside an exit code. */
+#define PARTING_NONE (-1)
+#define PARTING_ORDERLY (-2) /* it was stopped, and had nothing left to do */
 
 struct thread {
     atomic_uint holders;
@@ -45,8 +53,12 @@ struct thread {
     struct post dying;    /* tells the thread to end */
     atomic_bool is_dying;
     sem_t has_ended;
-    int exit_code;         /* once it has */
-    struct worker *worker; /* the thread's, while it serves */
+    int exit_code;               /* once it has */
+    struct worker *worker;       /* the thread's, while it serves */
+    void *state;                 /* the guest's own; NULL before its first turn */
+    struct directory *directory; /* held: whom it can call directly */
+    atomic_uint entry;           /* the number of its own entry there */
+    atomic_int parting;          /* the guest's to set, before it closes its visitors' links */
     /* With a thread of its own: */
     pthread_t id;
     /* By turns: */
@@ -55,7 +67,6 @@ struct thread {
     struct mailbox turns; /* whose posts lead to a turn */
     uint64_t due_ms;
     atomic_bool is_overdue; /* its turn has gone on for a slice; then SIGURG came */
-    void *state;
     /* For the manager, whose loop goes on until it is told: */
     struct reactor *reactor; /* NULL: it waits no more */
     void (*ended)(struct thread *t);
@@ -72,7 +83,8 @@ struct thread_spec {
     const struct thread_guest *guest;
     struct sched *sched; /* by turns; NULL: on a thread of its own */
     struct reactor *r;   /* the manager's, which has a mailbox: `ended` is called in its turns */
-    struct span boot;    /* the guest's business; copied */
+    struct directory *directory;
+    struct span boot; /* the guest's business; copied */
     void (*ended)(struct thread *t);
     void *owner;
 };
@@ -101,7 +113,20 @@ int thread_join(struct thread *t);
 /* In place of thread_join: nobody waits for its end, and `ended` is not called. */
 void thread_give_up(struct thread *t);
 
-void thread_release(struct thread **t);
+void thread_hold(struct thread *t);
+void thread_release(struct thread **held);
+
+/* ---- for its neighbours ---- */
+
+/* Brings it a link whose end 1 is its to open. False when memory is out or it has ended: then that
+ * end is still the caller's. Any thread that holds it. */
+bool thread_visit(struct thread *t, struct inproc_link *link);
+
+/* Whether the entry that directory_find gave is still there. */
+static inline bool thread_is_entered(struct thread *t, unsigned entry)
+{
+    return atomic_load_explicit(&t->entry, memory_order_relaxed) == entry;
+}
 
 /* ---- for the guest ---- */
 

@@ -74,9 +74,9 @@ static void memory_free(struct buf *memory)
     while (buf_len(memory) > 0) {
         struct shm *s;
 
-        memcpy(&s, buf_front(memory), sizeof s);
+        memcpy((void *)&s, buf_front(memory), sizeof s); // NOLINT(bugprone-sizeof-expression)
         shm_unref(&s);
-        buf_consume(memory, sizeof s);
+        buf_consume(memory, sizeof s); // NOLINT(bugprone-sizeof-expression)
     }
     buf_free(memory);
 }
@@ -111,7 +111,8 @@ static void post(struct inproc_link *l, struct mailbox *to, struct post *p, atom
     if (!atomic_exchange_explicit(posted, true, memory_order_acq_rel)) {
         atomic_fetch_add_explicit(&l->holders, 1, memory_order_relaxed);
         if (!mailbox_post(to, p)) {
-            link_release(l); /* never the last: the caller's end holds it, too */
+            /* Never the last: the caller's end holds it, too. */
+            atomic_fetch_sub_explicit(&l->holders, 1, memory_order_release);
         }
     }
 }
@@ -425,7 +426,7 @@ static bool inproc_attach(struct channel *base, size_t at, struct shm *const *me
                           unsigned count)
 {
     struct inproc_channel *c = inproc_of(base);
-    size_t len = count * sizeof *memory;
+    size_t len = count * sizeof(void *);
 
     (void)at;
     if (!buf_append(&c->attached, memory, len)) {
@@ -440,7 +441,7 @@ static bool inproc_attach(struct channel *base, size_t at, struct shm *const *me
 static int inproc_detach(struct channel *base, struct shm **memory, unsigned count)
 {
     struct inproc_channel *c = inproc_of(base);
-    size_t len = count * sizeof *memory;
+    size_t len = count * sizeof(void *);
 
     if (buf_len(&c->arrived) < len) {
         return TITAN_E_PROTOCOL_ERROR;

@@ -126,7 +126,8 @@ void outgoing_shm_free(struct outgoing_shm *o)
 
 static bool put(struct arrived_shm *a, int fd)
 {
-    if (buf_len(&a->queue) < QUEUED_MAX * sizeof fd && buf_append(&a->queue, &fd, sizeof fd)) {
+    if (buf_len(&a->queue) < (size_t)QUEUED_MAX * sizeof fd &&
+        buf_append(&a->queue, &fd, sizeof fd)) {
         return true;
     }
     if (fd >= 0) {
@@ -157,6 +158,7 @@ static bool put_all(struct arrived_shm *a, struct msghdr *msg)
     return !(msg->msg_flags & MSG_CTRUNC) ? ok : put(a, -1) && ok;
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): the kernel writes there
 ssize_t arrived_shm_receive(struct arrived_shm *a, int fd, uint8_t *to, size_t room)
 {
     union control control;

@@ -124,7 +124,7 @@ static void on_control_notification(void *ctx, const struct message *m)
     } else if (span_is(m->method, "shutdown") && w->state < WORKER_STOPPING) {
         w->state = WORKER_STOPPING;
         w->guest->shutdown(w->ctx);
-    } else {
+    } else if (w->state != WORKER_ENDED) {
         peer_blame(&w->control, "a control message that makes no sense now");
     }
 }

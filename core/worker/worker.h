@@ -95,6 +95,12 @@ void worker_hooks_done(struct worker *w);
 /* Ends the worker now: with exit code 1 after an error that nobody can catch. */
 void worker_exit(struct worker *w, int exit_code);
 
+/* It has ended because it was asked to, with nothing left to do. */
+static inline bool worker_was_orderly(const struct worker *w)
+{
+    return w->state == WORKER_ENDED && w->hooks_done && w->drained && w->in_flight == 0;
+}
+
 /* Every request is bracketed by these two. */
 static inline void worker_call_started(struct worker *w)
 {

@@ -2,11 +2,13 @@
 --
 -- usage: titan run ctest/bench/bench.lua SECTION
 --   SECTION  one of this file (spawn, roundtrip, throughput, echo, memory, kill, pool, parallel,
---            idle), or of sections/ (annotations, idempotent, sqlite, streams)
+--            idle), or of sections/ (annotations, idempotent, sqlite, streams, worker, thread,
+--            actors, buffers, limits)
 --
 -- With BENCH_QUICK in the environment everything is fewer and shorter, and so less exact.
 -- scripts/bench runs it beside the floors of ctest/bench and makes a table of both.
 
+local calling = require "calling"
 local core = require "titan.core"
 local luv = require "luv"
 local measuring = require "measuring"
@@ -17,20 +19,22 @@ local now_ms = core.monotonic_ms
 local median, report = measuring.median, measuring.report
 local report_latency, sample = measuring.report_latency, measuring.sample
 
-local CLASS <const> = "bench_worker"
-local IN_FLIGHT <const> = 128
+local spawn_and_call, spawn_together = calling.spawn_and_call, calling.spawn_together
+
+local CLASS <const> = calling.CLASS
+local IN_FLIGHT <const> = calling.IN_FLIGHT
 local PAYLOAD <const> = 1 << 20
 
 -- How much of everything, thoroughly and quickly.
 local THOROUGH <const> = {
   warm_up = 2000, round_trips = 20000, spawns = 500, bursts = 3, kills = 300, echoes = 500,
   seconds = 2, pool_calls = 100000, pool_rounds = 5, blocks = 15, block_calls = 20000,
-  block_round_trips = 1000, items = 200000,
+  block_round_trips = 1000, items = 200000, asks = 20000, idle_actors = 100000,
 }
 local QUICK <const> = {
   warm_up = 500, round_trips = 2000, spawns = 200, bursts = 1, kills = 100, echoes = 100,
   seconds = 0.5, pool_calls = 30000, pool_rounds = 3, blocks = 9, block_calls = 10000,
-  block_round_trips = 300, items = 50000,
+  block_round_trips = 300, items = 50000, asks = 5000, idle_actors = 2000,
 }
 
 -- What is found -------------------------------------------------------------------------
@@ -50,27 +54,6 @@ local function cpu_seconds()
   return usage.utime.sec + usage.stime.sec + (usage.utime.usec + usage.stime.usec) / 1e6
 end
 
--- Workers -------------------------------------------------------------------------------
-
----@param pm titan.Manager
----@return table proxy of a worker that has answered
-local function spawn_and_call(pm)
-  local worker = pm:spawn(CLASS)
-  assert(worker:add(1, 2) == 3)
-  return worker
-end
-
----@param pm titan.Manager
----@param count integer
----@return table[] proxies of workers that have answered
-local function spawn_together(pm, count)
-  local futures = {}
-  for i = 1, count do
-    futures[i] = titan.go(spawn_and_call, pm)
-  end
-  return titan.all(futures)
-end
-
 -- Sections ------------------------------------------------------------------------------
 
 local sections = {}
@@ -78,11 +61,7 @@ local sections = {}
 --- One worker after the other, then bursts of 200 at once.
 function sections.spawn(pm, size)
   report_latency("spawn", "one", sample(20, size.spawns, function()
-    local start = now_ms()
-    local worker = spawn_and_call(pm)
-    local took = now_ms() - start
-    pm:stop_process(worker:__id(), 0)
-    return took
+    return calling.spawn_once(pm)
   end))
   local bursts = sample(1, size.bursts, function()
     local start = now_ms()
@@ -102,34 +81,9 @@ function sections.roundtrip(pm, size)
   end))
 end
 
--- Each of 128 tasks a worker calls as often as it can.
----@param workers table[]
----@param seconds number
----@return number calls a second
-local function throughput(workers, seconds)
-  local calls, running, futures = 0, true, {}
-  for _, worker in ipairs(workers) do
-    for _ = 1, IN_FLIGHT do
-      futures[#futures + 1] = titan.go(function()
-        while running do
-          worker:add(1, 2)
-          calls = calls + 1
-        end
-      end)
-    end
-  end
-  titan.sleep(250) -- warm-up
-  local start, before = now_ms(), calls
-  titan.sleep(math.ceil(seconds * 1000))
-  local per_second = (calls - before) / (now_ms() - start) * 1000
-  running = false
-  titan.all(futures)
-  return per_second
-end
-
 function sections.throughput(pm, size)
   for count, mode in ipairs { "one_worker", "two_workers" } do
-    local per_second = throughput(spawn_together(pm, count), size.seconds)
+    local per_second = calling.rate(spawn_together(pm, count), size.seconds)
     report("throughput", mode, { in_flight = IN_FLIGHT * count, per_s = per_second })
     pm:stop_all(0)
   end
@@ -138,15 +92,10 @@ end
 function sections.echo(pm, size)
   local worker = spawn_and_call(pm)
   local payload = ("x"):rep(PAYLOAD)
-  for _ = 1, size.echoes // 10 do -- warm-up
-    assert(worker:echo(payload) == payload)
-  end
-  local start = now_ms()
-  for _ = 1, size.echoes do
-    worker:echo(payload)
-  end
-  local seconds = (now_ms() - start) / 1000
-  report("echo", "1mib", { count = size.echoes, mib_per_s = size.echoes / seconds })
+  local per_s = calling.echo_rate(payload, size.echoes, function(given)
+    return worker:echo(given)
+  end)
+  report("echo", "1mib", { count = size.echoes, mib_per_s = per_s })
 end
 
 --- Idle workers after their first call, and what manages them.
@@ -291,7 +240,10 @@ end
 -- ---------------------------------------------------------------------------------------
 
 -- Those that are files of their own: `run` as the functions above, `config` of the manager.
-local FILES <const> = { annotations = true, idempotent = true, sqlite = true, streams = true }
+local FILES <const> = {
+  annotations = true, idempotent = true, sqlite = true, streams = true, worker = true,
+  thread = true, actors = true, buffers = true, limits = true,
+}
 
 local name = ...
 local section = FILES[name] and require("sections." .. name) or { run = sections[name] }

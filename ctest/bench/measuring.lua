@@ -10,10 +10,18 @@ local measuring = {}
 --- A line of what was found.
 ---@param section string
 ---@param mode string
----@param figures table<string, number>
+---@param figures table<string, number|string>
 function measuring.report(section, mode, figures)
   figures.titan, figures.mode = section, mode
   print(cjson.encode(figures))
+end
+
+--- In the place of figures that cannot be had.
+---@param section string
+---@param mode string
+---@param why string
+function measuring.skip(section, mode, why)
+  measuring.report(section, mode, { skipped = why })
 end
 
 ---@param samples number[] sorted

@@ -235,13 +235,17 @@ local function set_load(globals)
   end
 end
 
+-- What is not for workers.
+local OF_MANAGERS <const> = {
+  manager = true, run = true, for_root = true, for_root_async = true, tokens = true, testing = true,
+}
+
 ---@param titan table
 ---@return table
 local function for_workers(titan)
-  local view, later = copy(titan), getmetatable(titan).later
-  view.manager, view.run = nil, nil
-  for name in next, later do
-    view[name] = nil
+  local view = {}
+  for name in next, require "titan.fields" do
+    view[name] = not OF_MANAGERS[name] and titan[name] or nil
   end
   return view
 end

@@ -146,7 +146,9 @@ end
 -- over those of the class.
 ---@param spec table as titan.manager writes it
 local function run_start(spec)
-  bound(spec.resources)
+  if spec.resources then
+    bound(spec.resources)
+  end
   if spec.cwd or next(spec.env) then
     require("titan.worker.surroundings").set(spec.env, spec.cwd)
   end

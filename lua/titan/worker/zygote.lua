@@ -16,11 +16,12 @@ local modules <const> = {
   "titan.annotations.all", "titan.class.absolute", "titan.class.caught", "titan.class.composed",
   "titan.class.declared", "titan.class.foreign", "titan.class.methods", "titan.class.plain",
   "titan.class.source", "titan.errors.made", "titan.errors.shown", "titan.idempotency",
-  "titan.metric.key", "titan.metric.slots", "titan.proxy", "titan.proxy.many", "titan.proxy.missing",
-  "titan.proxy.options", "titan.remote_error", "titan.schema", "titan.store", "titan.text",
-  "titan.tracing.outbox", "titan.tracing.span", "titan.units", "titan.validation",
-  "titan.worker.ending", "titan.worker.services", "titan.worker.starting",
-  "titan.worker.surroundings", "titan.worker.tracing", "titan.worker.wishes",
+  "titan.metric.key", "titan.metric.slots", "titan.proxy", "titan.proxy.many",
+  "titan.proxy.missing", "titan.proxy.options", "titan.remote_error", "titan.schema",
+  "titan.store", "titan.text", "titan.tracing.outbox", "titan.tracing.span", "titan.units",
+  "titan.validation", "titan.worker.ending", "titan.worker.limits", "titan.worker.services",
+  "titan.worker.starting", "titan.worker.surroundings", "titan.worker.tracing",
+  "titan.worker.wishes",
 }
 
 -- Fields that are found on first use: a worker would write to the shared table.

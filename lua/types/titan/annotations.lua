@@ -148,12 +148,14 @@
 ---| "number"
 ---| "boolean"
 ---| "table"
+---| "buffer"
 ---| "any"
 ---| "string?"
 ---| "integer?"
 ---| "number?"
 ---| "boolean?"
 ---| "table?"
+---| "buffer?"
 ---| "any?"
 
 --- What every schema that is a table may have.

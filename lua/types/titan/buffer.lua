@@ -1,4 +1,4 @@
----@meta
+---@meta _
 
 --- Shared memory, of a length that stays. Sent to another process it is the same memory there, and
 --- it is freed when the last holder has let go. Positions count from 1; a part that is not within

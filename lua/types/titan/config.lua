@@ -113,8 +113,10 @@
 ---@field interrupt_grace? titan.Duration
 --- Keep one worker forked ahead, so that the next one starts sooner. (default: true)
 ---@field spare_worker? boolean
---- SIGTERM and SIGINT end the run gracefully, a second one at once. (default: true)
+--- Native threads that workers of isolation "thread" share; as many as there are processors unless
+--- told.
 ---@field threads? integer
+--- SIGTERM and SIGINT end the run gracefully, a second one at once. (default: true)
 ---@field handle_signals? boolean
 
 --- How what workers print appears on stderr.
@@ -239,7 +241,7 @@
 ---@field resources? titan.spawn.Resources
 --- `resources.max_memory` in short.
 ---@field memory? titan.Size|false
---- What it runs in. (default: "process")
+--- What it runs in; what the class or the config says unless told.
 ---@field isolation? "process"|"worker"|"thread"
 --- How the manager and it talk. (default: "unix")
 ---@field transport? "unix"

@@ -51,7 +51,7 @@
 ---@field resources? titan.spawn.Resources
 --- `resources.max_memory` in short.
 ---@field memory? titan.Size|false
---- What it runs in. (default: "process")
+--- What it runs in; what the config says unless told.
 ---@field isolation? "process"|"worker"|"thread"
 --- How the manager and the worker talk. (default: "unix")
 ---@field transport? "unix"
