@@ -124,6 +124,19 @@ describe("the example", function()
       proc.remove(folder)
     end)
   end)
+
+  it("isolation has the same worker in three", function()
+    titan.run(function()
+      local said = run_example("examples/isolation/app.lua", "50")
+      local parts = {}
+      for _, kind in ipairs { "process  another", "worker   this", "thread   this" } do
+        parts[#parts + 1] = kind .. " process; starts in "
+        parts[#parts + 1] = "halved where it lies: its first pixels were 0 1 2 3, now 0 2 4 6"
+        parts[#parts + 1] = "a loop without end: timeout; the worker lives, and is asked for the 2. "
+      end
+      expect.part(parts, said)
+    end)
+  end)
 end)
 
 describe("the scaler of image_worker", function()
