@@ -9,7 +9,7 @@
 
 #include "script/core.h"
 
-#define OWN_HEAP_MAX (20 * 1024) /* bytes beside the libraries, the class itself included */
+#define OWN_HEAP_MAX (22 * 1024)
 
 static const char plain[] = "local titan = require 'titan'\n"
                             "return titan.process {\n"

@@ -4,7 +4,6 @@
 --- it is freed when the last holder has let go. Positions count from 1; a part that is not within
 --- the buffer raises `validation_failed`, use after `release` raises `destroyed`.
 ---@class titan.Buffer
----@operator len: integer
 local Buffer = {}
 
 --- A copy of a part, as a string.
@@ -13,11 +12,14 @@ local Buffer = {}
 ---@return string
 function Buffer:read(pos, len) end
 
+--- Puts the bytes of a string, or of another buffer, there.
+--- Sets one byte.
 ---@param pos integer
 ---@param bytes string|titan.Buffer
 ---@return titan.Buffer self
 function Buffer:write(pos, bytes) end
 
+--- One byte.
 ---@param pos integer
 ---@return integer byte 0 to 255
 function Buffer:byte(pos) end
@@ -27,6 +29,7 @@ function Buffer:byte(pos) end
 ---@return titan.Buffer self
 function Buffer:set_byte(pos, byte) end
 
+--- Sets all bytes of a part.
 ---@param byte? integer 0
 ---@param pos? integer 1
 ---@param len? integer to the end
