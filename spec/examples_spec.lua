@@ -132,7 +132,8 @@ describe("the example", function()
       for _, kind in ipairs { "process  another", "worker   this", "thread   this" } do
         parts[#parts + 1] = kind .. " process; starts in "
         parts[#parts + 1] = "halved where it lies: its first pixels were 0 1 2 3, now 0 2 4 6"
-        parts[#parts + 1] = "a loop without end: timeout; the worker lives, and is asked for the 2. "
+        parts[#parts + 1] = "a loop without end: timeout; the worker lives, "
+          .. "and is asked for the 2. "
       end
       expect.part(parts, said)
     end)

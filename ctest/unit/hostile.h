@@ -265,6 +265,7 @@ static inline void say_block(const struct side *s, int64_t offset, int64_t len)
 }
 
 /* All that the peer has said by now. Descriptors that come along are put to *fd. */
+// NOLINTNEXTLINE(readability-non-const-parameter): the kernel writes there
 static inline size_t hear(struct fixture *f, const struct side *s, uint8_t *bytes, size_t room,
                           int *fd)
 {
@@ -280,7 +281,7 @@ static inline size_t hear(struct fixture *f, const struct side *s, uint8_t *byte
         msg.msg_controllen = sizeof control;
         got = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC);
         len += got > 0 ? (size_t)got : 0;
-        if (got > 0 && msg.msg_controllen > 0) {
+        if (got > 0 && CMSG_FIRSTHDR(&msg) != NULL) {
             memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof *fd);
         }
     } while (got > 0 && len < room);

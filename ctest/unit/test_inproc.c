@@ -833,7 +833,7 @@ static void *converse(void *arg)
 }
 
 /* Each side's random numbers, how much it says, and where it closes. */
-static void meet(uint32_t seed, size_t to_send[2], size_t close_at[2], size_t pause_len,
+static void meet(uint32_t seed, const size_t to_send[2], const size_t close_at[2], size_t pause_len,
                  struct side sides[2])
 {
     struct mailbox *mail[2] = {bell_new(), bell_new()};

@@ -14,7 +14,7 @@ function not_built.of(kind)
   end
 end
 
-for _, kind in ipairs { "workflow", "actor", "buffer" } do
+for _, kind in ipairs { "workflow", "actor" } do
   not_built[kind] = not_built.of(kind)
 end
 

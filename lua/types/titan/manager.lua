@@ -138,7 +138,7 @@ function Manager:off(event, fn) end
 ---@field pid? integer
 ---@field status titan.ProcessStatus
 ---@field isolation "process"|"worker"|"thread"
----@field transport "unix"
+---@field transport "unix"|"inproc"
 --- Of its class.
 ---@field file? string
 --- Of its class.
