@@ -10,7 +10,7 @@
 #define KERNEL_MAX 253 /* SCM_MAX_FD */
 
 /* The last message may not have been read to its end when the next batch comes with its rest. */
-#define QUEUED_MAX (2 * (KERNEL_MAX + 1))
+#define QUEUED_MAX ((size_t)2 * (KERNEL_MAX + 1))
 
 union control {
     struct cmsghdr align;
@@ -164,10 +164,11 @@ static bool put_all(struct arrived_shm *a, struct msghdr *msg)
 ssize_t arrived_shm_receive(struct arrived_shm *a, int fd, uint8_t *to, size_t room)
 {
     union control control;
-    struct iovec iov = {to, room};
+    struct iovec iov = {.iov_len = room};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control};
     ssize_t got;
 
+    iov.iov_base = to;
     do {
         msg.msg_controllen = sizeof control;
         got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);

@@ -270,19 +270,23 @@ static inline size_t hear(struct fixture *f, const struct side *s, uint8_t *byte
                           int *fd)
 {
     char control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = {bytes, room};
+    struct iovec iov;
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control};
     size_t len = 0;
     ssize_t got;
 
     run_idle(f);
     do {
-        iov = (struct iovec){bytes + len, room - len};
+        const struct cmsghdr *c;
+
+        iov.iov_base = bytes + len;
+        iov.iov_len = room - len;
         msg.msg_controllen = sizeof control;
         got = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC);
         len += got > 0 ? (size_t)got : 0;
-        if (got > 0 && CMSG_FIRSTHDR(&msg) != NULL) {
-            memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof *fd);
+        c = got > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+        if (c != NULL && fd != NULL) {
+            memcpy(fd, CMSG_DATA(c), sizeof *fd);
         }
     } while (got > 0 && len < room);
     return len;
