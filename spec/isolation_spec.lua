@@ -316,8 +316,10 @@ describe("the isolations", function()
       for _, info in ipairs(pm:get_all_processes()) do
         assert.equal(kind, info.isolation)
       end
+      local next_crash = proc.listen(pm, "process:crash")
       local victim = pm:get_all_processes()[1].id
       assert.is_true(pm:kill(victim))
+      assert.equal(victim, next_crash().id)
       proc.await("three again", function()
         local running = 0
         for _, info in ipairs(pm:get_all_processes()) do

@@ -259,8 +259,7 @@ it("titan.manager finds the mistakes in its config", function()
       ['config.isolaton: unknown key; did you mean "isolation"?'] = { isolaton = "process" },
       ['config.resources.timeot: unknown key; did you mean "timeout"?'] =
         { resources = { timeot = 5 } },
-      ["config.isolation: thread isolation is not built in this version"] =
-        { isolation = "thread" },
+      ["config.isolation: unknown "] = { isolation = "fiber" },
       ["config.limits.nesting: expected"] = { limits = { nesting = 0 } },
       ["config.preload: expected"] = { preload = "workers.echo" },
       ['config.preload[2]: cannot load "./no/such.lua": No such file or directory'] =
