@@ -315,7 +315,8 @@ bool state_describe_refusal(const struct state_memory *m, struct failure *why)
     }
     fail(why, TITAN_E_LIMIT_EXCEEDED,
          "the Lua memory of the worker is at its limit: %s of %s are in use, and %s more were "
-         "needed; hold less at a time, or raise resources.max_memory (of a process's the Lua heap has "
+         "needed; hold less at a time, or raise resources.max_memory (of a process's the Lua heap "
+         "has "
          "three quarters)",
          size_text(m->refused.used_len, used), size_text(m->refused.max_len, max),
          size_text(m->refused.wanted_len, wanted));

@@ -101,7 +101,8 @@ void sched_send_one(struct sched *s);
 
 void sched_thread_main(void *arg);
 
-/* Queues what is due of `t`: by itself, or, when it is on a long run, by the watchdog (self NULL). */
+/* Queues what is due of `t`: by itself, or, when it is on a long run, by the watchdog (self NULL).
+ */
 void sched_queue_due(struct sched_thread *t, struct sched_thread *self);
 
 /* Takes an idle unit that has just been woken out of its thread's heap. */

@@ -264,7 +264,8 @@ static bool steal(struct sched_thread *t)
     return stolen;
 }
 
-/* Else what waits behind a run that never ends would wait for ever where all others have more to do.
+/* Else what waits behind a run that never ends would wait for ever where all others have more to
+ * do.
  */
 static void help(struct sched_thread *t)
 {

@@ -62,7 +62,8 @@ static void report(struct sched *s, struct sched_thread *t, uint64_t run)
     atomic_store_explicit(&t->run, run, memory_order_release);
 }
 
-/* What waits behind a long run, and what becomes due meanwhile, gets another thread, if there is one.
+/* What waits behind a long run, and what becomes due meanwhile, gets another thread, if there is
+ * one.
  */
 static void look_at(struct sched *s, struct sched_thread *t)
 {

@@ -15,7 +15,7 @@
 #else
 #define STACK_LEN ((size_t)1 << 20)
 #endif
-#define EXIT_KILLED 137             /* as a shell says of SIGKILL */
+#define EXIT_KILLED 137 /* as a shell says of SIGKILL */
 
 static void hold(struct thread *t)
 {
