@@ -171,7 +171,7 @@ it("pm:spawn finds the mistakes in its options", managed(function(pm)
     ['options.nmae: unknown key; did you mean "name"?'] = { nmae = "x" },
     ["options: expected a table, given number 5"] = 5,
     ["options.startup_timeout: "] = { startup_timeout = "soon" },
-    ["options.isolation: thread isolation is not built"] = { isolation = "thread" },
+    ["options.isolation: unknown "] = { isolation = "fiber" },
   } do
     local err = expect.error("invalid_config", pm.spawn, pm, "workers.echo", options)
     assert.equal(why, err.message:sub(1, #why))

@@ -82,7 +82,8 @@ static bool is_spared(const struct watchdog *w, uint64_t started_ns)
 }
 
 /* What ran is within its time, unless it is a call that was given up, and the worker was asked
- * about another: then it is asked again. */
+ * about another: then it is asked again. An answer from between two turns says nothing of the call
+ * that was preempted there and goes on. */
 static bool spare(struct process *p, uint64_t started_ns)
 {
     struct watchdog *w = &p->watchdog;
@@ -91,7 +92,7 @@ static bool spare(struct process *p, uint64_t started_ns)
     if (running != 0 && peer_gave_up(&p->data, running - 1)) {
         return false;
     }
-    if (w->asked_ns == started_ns) {
+    if (w->asked_ns == started_ns && running != 0) {
         w->spared_ns = started_ns;
         w->spared_given_up = w->given_up;
     }

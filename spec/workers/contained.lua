@@ -50,31 +50,12 @@ local recursions = {
     end
     return t[1]
   end,
-  tostring = function()
-    local t = setmetatable({}, {})
-    getmetatable(t).__tostring = function()
-      return tostring(t)
-    end
-    return tostring(t)
-  end,
-  coroutine = function()
-    local function deep()
-      return coroutine.wrap(deep)()
-    end
-    return deep()
-  end,
   handler = function()
     local function handler()
       error "again"
     end
     local ok, err = xpcall(error, handler, "once")
     error(tostring(ok) .. tostring(err))
-  end,
-  sort = function()
-    local function deep()
-      table.sort({ 1, 2 }, deep)
-    end
-    deep()
   end,
 }
 
@@ -83,10 +64,15 @@ local loops = {
     while true do end
   end,
   plain = forever,
-  -- Each error is caught, and it goes on.
+  -- Each error is caught, and it goes on; also one that is raised between two calls of pcall.
   pcall = function()
+    local function stubborn()
+      while true do
+        pcall(forever)
+      end
+    end
     while true do
-      pcall(forever)
+      pcall(pcall, stubborn)
     end
   end,
   coroutine = function()
