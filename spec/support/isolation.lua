@@ -9,7 +9,7 @@
 local isolation = {}
 
 --- What is built besides processes.
-isolation.kinds = { "worker" }
+isolation.kinds = { "worker", "thread" }
 
 --- The specs whose outcome could depend on what a worker lives in.
 isolation.files = {
