@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "script/core.h"
 #include "script/stream.h"
 #include "script/task.h"
 #include "script/value.h"
@@ -47,8 +48,7 @@ static int raise_remote(lua_State *L, const struct reply *reply)
     unsigned nesting = reply->peer ? reply->peer->limits.nesting : limits.nesting;
     struct failure why;
 
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, "titan.remote_error");
+    core_require(L, "titan.remote_error"); /* nobody may have needed it before in this state */
     lua_getfield(L, -1, "receive");
     if (value_decode(L, reply->error, nesting, &why) < 0) {
         if (reply->peer != NULL) {
