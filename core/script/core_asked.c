@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "script/answer.h"
+#include "script/core.h"
 #include "script/core_manager.h"
 #include "script/task.h"
 #include "script/value.h"

@@ -48,10 +48,13 @@ static bool is_over(const struct guest *g)
 static void request_ended(struct task *t, lua_State *L, int status, int first)
 {
     struct worker *w = worker_of(t);
-    bool ok = !is_over(t->owner) && answer_with(&w->data, t->id, L, status, first);
+    bool over = is_over(t->owner);
+    bool ok = !over && answer_with(&w->data, t->id, L, status, first);
 
     pumps_leave(&((struct guest *)t->owner)->pumps, t);
-    status_call_ended(w->status, t->number, t->method, t->started_ns, now_ns(), !ok);
+    if (!over) { /* else the page goes on telling what the worker died in */
+        status_call_ended(w->status, t->number, t->method, t->started_ns, now_ns(), !ok);
+    }
     status_store(w->status->lua_heap_len, (uint64_t)lua_gc(L, LUA_GCCOUNT) * 1024);
     worker_call_ended(w);
 }
