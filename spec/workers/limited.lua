@@ -1,4 +1,5 @@
 -- Methods that let no more through than their limit.
+local death = require "support.death"
 local luv = require "luv"
 local titan = require "titan"
 
@@ -29,7 +30,7 @@ local methods = {
     return self:alone(value)
   end,
   die = function()
-    luv.kill(luv.os_getpid(), "sigkill")
+    death.now()
   end,
   broken_key = { rate_limit = { rps = 1, key_fn = function() end }, run },
   shared = { rate_limit = { rps = 0.01, burst = 6 }, run },

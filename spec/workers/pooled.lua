@@ -1,5 +1,6 @@
 --- A worker of a pool: says who it is, takes its time, dies when it is told to.
 
+local death = require "support.death"
 local luv = require "luv"
 local titan = require "titan"
 
@@ -59,12 +60,12 @@ return titan.process {
       return luv.os_getpid()
     end,
     die = function()
-      luv.kill(luv.os_getpid(), "sigkill")
+      death.now()
     end,
     deadly_work = {
       idempotent = true,
       function()
-        luv.kill(luv.os_getpid(), "sigkill")
+        death.now()
       end,
     },
     leave = function()
