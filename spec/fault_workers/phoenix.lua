@@ -11,7 +11,7 @@
 --
 -- stop, what its on_shutdown does: "wait" for ever, on which SIGTERM has no effect; "note" it.
 
-local death = require "support.death"
+local body = require "support.body"
 local luv = require "luv"
 local titan = require "titan"
 
@@ -36,7 +36,7 @@ end
 
 local function kill_self()
   io.stderr:flush()
-  death.now()
+  body.die()
   titan.sleep "1h"
 end
 

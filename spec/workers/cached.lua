@@ -1,5 +1,5 @@
 -- Methods whose results are kept; each says how often it ran.
-local death = require "support.death"
+local body = require "support.body"
 local core = require "titan.core"
 local luv = require "luv"
 local titan = require "titan"
@@ -111,7 +111,7 @@ local methods = {
   end },
   durable = { cache = { store = "sqlite", ttl = "1h" }, cached.plain },
   die = function()
-    death.now()
+    body.die()
   end,
 }
 

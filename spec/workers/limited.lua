@@ -1,5 +1,5 @@
 -- Methods that let no more through than their limit.
-local death = require "support.death"
+local body = require "support.body"
 local luv = require "luv"
 local titan = require "titan"
 
@@ -30,7 +30,7 @@ local methods = {
     return self:alone(value)
   end,
   die = function()
-    death.now()
+    body.die()
   end,
   broken_key = { rate_limit = { rps = 1, key_fn = function() end }, run },
   shared = { rate_limit = { rps = 0.01, burst = 6 }, run },
