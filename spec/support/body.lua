@@ -10,8 +10,8 @@ local function is_on_a_thread()
   return process ~= thread
 end
 
---- Dies at once, without a word, as far as can be: on a thread a signal would end the whole program,
---- so that one exits, as what was killed does in a shell.
+--- Dies at once, without a word, as far as can be: on a thread a signal would end the whole
+--- program, so that one exits, as what was killed does in a shell.
 function body.die()
   if is_on_a_thread() then
     os.exit(137)
@@ -19,8 +19,8 @@ function body.die()
   luv.kill(luv.os_getpid(), "sigkill")
 end
 
---- What tells a worker from all others that live: the number of its process, or, on a thread, that of
---- its Lua state, which the kernel knows nothing of.
+--- What tells a worker from all others that live: the number of its process, or, on a thread, that
+--- of its Lua state, which the kernel knows nothing of.
 ---@return integer
 function body.identity()
   if is_on_a_thread() then

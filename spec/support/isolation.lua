@@ -64,7 +64,6 @@ isolation.without = {
     ["spec/context_spec.lua"] = "open: a deadline may be a millisecond late",
     ["spec/health_spec.lua"] = "open: does not end",
     ["spec/restart_changes_spec.lua"] = "open: descriptors are closed only after the restart",
-    ["spec/spawn_spec.lua"] = "open: the program is killed",
   },
 }
 
@@ -143,6 +142,14 @@ isolation.exceptions = {
   },
   ["spec/stream_spec.lua"] = {
     ["a slow reader costs the worker nothing but"] = "the memory is that of a process",
+  },
+  ["spec/spawn_spec.lua"] = {
+    ["a module that cannot be loaded leaves nothing behind"] = "looks at the pid",
+    ["startup_timeout ends a"] = "looks at the pid",
+    ["startup_timeout may be the class's"] = "looks at the pid",
+    ["a spawn that is given up ends its process"] = "looks at the pid",
+    ["titan.manager finds the mistakes in its config"] = "its config is changed by this file",
+    ["a module that cannot be loaded ends its process"] = "kills its own process by a signal",
   },
   ["spec/stream_faults_spec.lua"] = {
     ["a worker that streams what it should not"] = "writes to the sockets of a process",

@@ -1,6 +1,5 @@
 -- Methods that let no more through than their limit.
 local body = require "support.body"
-local luv = require "luv"
 local titan = require "titan"
 
 local ran = 0
