@@ -49,7 +49,7 @@ static int raise_remote(lua_State *L, const struct reply *reply)
     unsigned nesting = reply->peer ? reply->peer->limits.nesting : limits.nesting;
     struct failure why;
 
-    core_require(L, "titan.remote_error");
+    core_require(L, "titan.remote_error"); /* nobody may have needed it before in this state */
     lua_getfield(L, -1, "receive");
     if (value_decode(L, reply->error, nesting, &why) < 0) {
         if (reply->peer != NULL) {

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "script/answer.h"
+#include "script/core.h"
 #include "script/core_manager.h"
 #include "script/task.h"
 #include "script/value.h"
@@ -84,8 +85,7 @@ static int begin(lua_State *L)
     }
     t->ended = ended;
     own_request_begin(&t->asked, a->from, a->m->id, unwanted);
-    luaL_getsubtable(t->co, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(t->co, -1, "titan.remote_error");
+    core_require(t->co, "titan.remote_error");
     lua_getfield(t->co, -1, "pack");
     lua_replace(t->co, 1);
     lua_settop(t->co, 1);

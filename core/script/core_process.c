@@ -107,7 +107,8 @@ static int process_stop_lua(lua_State *L)
     return 0;
 }
 
-/* process_kill(process, signal) -> true, or nil and why not */
+/* process_kill(process, signal) -> true, or nil, why not, and the code of that: "invalid_config"
+ * for a signal that this kind of process does not take, else "destroyed" */
 static int process_kill_lua(lua_State *L)
 {
     struct process *p = core_check_process(L, 1);
@@ -119,7 +120,9 @@ static int process_kill_lua(lua_State *L)
     }
     lua_pushnil(L);
     lua_pushstring(L, strerror(-code));
-    return 2;
+    lua_pushstring(L,
+                   titan_error_name(code == -ENOTSUP ? TITAN_E_INVALID_CONFIG : TITAN_E_DESTROYED));
+    return 3;
 }
 
 /* process_proceed(process, payload) or process_refuse(process, why): after "declared" */

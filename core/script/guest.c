@@ -44,11 +44,14 @@ static void request_ended(struct task *t, lua_State *L, int status, int first)
 {
     struct guest *g = t->owner;
     struct worker *w = &g->worker;
-    bool ok = !is_over(g) && answer_with(t->from->peer, t->id, L, status, first);
+    bool over = is_over(g);
+    bool ok = !over && answer_with(t->from->peer, t->id, L, status, first);
 
     pumps_leave(&g->pumps, t);
     visitor_answered(t->from);
-    status_call_ended(w->status, t->number, t->method, t->started_ns, now_ns(), !ok);
+    if (!over) { /* else the page goes on telling what the worker died in */
+        status_call_ended(w->status, t->number, t->method, t->started_ns, now_ns(), !ok);
+    }
     status_store(w->status->lua_heap_len, (uint64_t)lua_gc(L, LUA_GCCOUNT) * 1024);
     worker_call_ended(w);
 }

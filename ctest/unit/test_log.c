@@ -216,13 +216,15 @@ static void a_long_line_is_written_whole_to_a_reader_that_is_slow(void **state)
 {
     enum { LEN = 1 << 20 };
     char *text = malloc(LEN);
-    struct log_line line = line_of(text, LEN);
+    struct log_line line;
     pthread_t reader;
     void *len;
     int pair[2];
 
     (void)state;
+    assert_non_null(text);
     memset(text, 'x', LEN);
+    line = line_of(text, LEN);
     assert_int_equal(pipe(pair), 0);
     assert_int_equal(fcntl(pair[1], F_SETFL, O_NONBLOCK), 0);
     assert_int_equal(pthread_create(&reader, NULL, read_to_the_end, &pair[0]), 0);

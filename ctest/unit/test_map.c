@@ -97,7 +97,7 @@ static void removing_what_is_not_there_does_nothing(void **state)
 
 struct named {
     struct map_node node;
-    char key[16];
+    char key[32];
     bool in;
 };
 

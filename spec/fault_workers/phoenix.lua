@@ -11,6 +11,7 @@
 --
 -- stop, what its on_shutdown does: "wait" for ever, on which SIGTERM has no effect; "note" it.
 
+local body = require "support.body"
 local luv = require "luv"
 local titan = require "titan"
 
@@ -35,7 +36,7 @@ end
 
 local function kill_self()
   io.stderr:flush()
-  luv.kill(luv.os_getpid(), "sigkill")
+  body.die()
   titan.sleep "1h"
 end
 

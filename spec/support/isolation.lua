@@ -9,25 +9,62 @@
 local isolation = {}
 
 --- What is built besides processes.
-isolation.kinds = { "worker" }
+isolation.kinds = { "worker", "thread" }
 
 --- The specs whose outcome could depend on what a worker lives in.
 isolation.files = {
+  "spec/bulkhead_spec.lua",
+  "spec/cache_spec.lua",
   "spec/call_errors_spec.lua",
   "spec/call_spec.lua",
+  "spec/circuit_breaker_spec.lua",
   "spec/context_spec.lua",
   "spec/dependencies_spec.lua",
   "spec/errors_spec.lua",
   "spec/events_spec.lua",
+  "spec/fallback_spec.lua",
   "spec/futures_spec.lua",
+  "spec/health_spec.lua",
+  "spec/idempotent_spec.lua",
   "spec/info_spec.lua",
   "spec/lifecycle_spec.lua",
   "spec/metric_spec.lua",
+  "spec/metrics_spec.lua",
+  "spec/pool_faults_spec.lua",
+  "spec/pool_spec.lua",
   "spec/proxy_spec.lua",
+  "spec/rate_limit_spec.lua",
+  "spec/restart_changes_spec.lua",
   "spec/restart_policy_spec.lua",
+  "spec/restart_spec.lua",
+  "spec/retry_spec.lua",
+  "spec/service_spec.lua",
   "spec/spawn_spec.lua",
   "spec/stream_annotations_spec.lua",
+  "spec/stream_faults_spec.lua",
+  "spec/stream_spec.lua",
+  "spec/supervisor_children_spec.lua",
+  "spec/supervisor_decisions_spec.lua",
+  "spec/supervisor_faults_spec.lua",
+  "spec/supervisor_nesting_spec.lua",
+  "spec/supervisor_spec.lua",
+  "spec/supervisor_strategies_spec.lua",
+  "spec/tasks_spec.lua",
+  "spec/timeout_spec.lua",
+  "spec/trace_spec.lua",
+  "spec/validate_spec.lua",
   "spec/values_spec.lua",
+  "spec/waiting_spec.lua",
+}
+
+--- By kind: files that do not run over it, and why.
+isolation.without = {
+  thread = {
+    ["spec/call_spec.lua"] = "open: a call may begin before one that came earlier",
+    ["spec/context_spec.lua"] = "open: a deadline may be a millisecond late",
+    ["spec/health_spec.lua"] = "open: does not end",
+    ["spec/restart_changes_spec.lua"] = "open: descriptors are closed only after the restart",
+  },
 }
 
 --- By file, then by what the full name of a test begins with: why it is for processes alone.
@@ -48,6 +85,99 @@ isolation.exceptions = {
     ["a worker with children of its own takes them along"] = "a thread has no group",
     ["a worker among others that has to be killed is named"] = "counts children",
     ["a worker is sent signals by name and by number"] = "a thread takes no signals",
+  },
+  ["spec/cache_spec.lua"] = {
+    ["a method cached in the manager is run by the next when the worker that ran it is killed"] =
+      "kills a pid",
+  },
+  ["spec/health_spec.lua"] = {
+    ["a worker that hangs is killed and started again"] = "looks at the pid",
+    ["a worker that hangs is found when it is stopped"] = "a thread takes no signals",
+    ["a worker that hangs is started again when it is stopped"] =
+      "stops its own process by a signal",
+  },
+  ["spec/idempotent_spec.lua"] = {
+    ["a method that is idempotent by key has the key that the caller gives"] =
+      "tells workers apart by their pids",
+  },
+  ["spec/metrics_spec.lua"] = {
+    ["pm:get_metrics knows what the process uses"] = "the memory is that of a process",
+    ["pm:get_metrics does not wait for a worker that is busy"] =
+      "the CPU time is that of a process",
+    ["pm:get_metrics reads a worker that is stopped"] = "a thread takes no signals",
+    ["pm:get_metrics tells of a process that has not begun"] = "the CPU time is that of a process",
+    ["pm:get_metrics without a key tells of all that live"] = "the memory is that of a process",
+    ["monitoring.metrics = false does without latencies"] = "the CPU time is that of a process",
+  },
+  ["spec/pool_spec.lua"] = {
+    ["a pool that replaces its workers reloads them one after the other"] =
+      "tells states apart by addresses, which are used again",
+    ["the end of a pool destroy ends a thousand waiting calls"] = "looks at the pid",
+    ["a pool that replaces its workers replaces those that are too large"] =
+      "the memory is that of a process",
+    ["a pool's size is what scale says"] =
+      "open: the worker that was called is not always among those that leave",
+  },
+  ["spec/pool_faults_spec.lua"] = {
+    ["a pool whose workers die makes nobody pay"] =
+      "open: counts more retries where a worker exits than where it is killed",
+    ["a pool whose workers die keeps calls waiting"] = "stops a pid",
+    ["a pool whose workers die has failed when"] = "a thread cannot kill itself by a signal",
+  },
+  ["spec/restart_spec.lua"] = {
+    ["a worker that crashes comes back under"] = "looks at the pid",
+    ["a worker that crashes is told of"] = "looks at the pid",
+    ["a worker that crashes can be called again by"] = "looks at the pid",
+    ["a worker that crashes says while it is down"] = "looks at the pid",
+  },
+  ["spec/restart_changes_spec.lua"] = {
+    ["a name that a class gives itself is kept"] = "its class is given an environment",
+    ["after a restart a worker has its options, its environment"] =
+      "a directory and an environment are of a process",
+    ["after a restart the worker's children of the last life"] = "a thread has no group",
+  },
+  ["spec/service_spec.lua"] = {
+    ["titan.service knows services by"] = "its class is given an environment",
+    ["inside a worker a process that was started there"] = "a thread has no group",
+  },
+  ["spec/stream_spec.lua"] = {
+    ["a slow reader costs the worker nothing but"] = "the memory is that of a process",
+  },
+  ["spec/spawn_spec.lua"] = {
+    ["a module that cannot be loaded leaves nothing behind"] = "looks at the pid",
+    ["startup_timeout ends a"] = "looks at the pid",
+    ["startup_timeout may be the class's"] = "looks at the pid",
+    ["a spawn that is given up ends its process"] = "looks at the pid",
+    ["titan.manager finds the mistakes in its config"] = "its config is changed by this file",
+    ["a module that cannot be loaded ends its process"] = "kills its own process by a signal",
+  },
+  ["spec/stream_faults_spec.lua"] = {
+    ["a worker that streams what it should not"] = "writes to the sockets of a process",
+    ["a worker that dies while it streams is not asked again by its pool"] = "kills a pid",
+  },
+  ["spec/supervisor_spec.lua"] = {
+    ["a stop kills the children of a child, too"] = "a thread has no group",
+  },
+  ["spec/supervisor_children_spec.lua"] = {
+    ["restart_child gives a child another life"] = "looks at the pid",
+    ["simple_one_for_one starts as many"] = "a child is given an environment",
+  },
+  ["spec/supervisor_decisions_spec.lua"] = {
+    ["on_child_crash is asked once for each"] = "looks at the pid",
+  },
+  ["spec/supervisor_faults_spec.lua"] = {
+    ["a child that dies while it starts by kill"] = "a thread cannot kill itself by a signal",
+    ["a child that dies while it starts after more words"] =
+      "a thread cannot kill itself by a signal",
+    ["a child that is stopped by SIGSTOP"] = "a thread takes no signals",
+    ["a manager that is closed"] = "looks at the pid",
+    ["random kills"] = "looks at the pid",
+  },
+  ["spec/supervisor_strategies_spec.lua"] = {
+    ["a crash under one_for_one restarts"] = "looks at the pid",
+  },
+  ["spec/trace_spec.lua"] = {
+    ["a traced call is a span of the kind SERVER"] = "looks at the pid",
   },
 }
 

@@ -1,4 +1,5 @@
 -- Methods whose results are kept; each says how often it ran.
+local body = require "support.body"
 local core = require "titan.core"
 local luv = require "luv"
 local titan = require "titan"
@@ -110,7 +111,7 @@ local methods = {
   end },
   durable = { cache = { store = "sqlite", ttl = "1h" }, cached.plain },
   die = function()
-    luv.kill(luv.os_getpid(), "sigkill")
+    body.die()
   end,
 }
 

@@ -1,5 +1,5 @@
 -- Methods that let no more through than their limit.
-local luv = require "luv"
+local body = require "support.body"
 local titan = require "titan"
 
 local ran = 0
@@ -29,7 +29,7 @@ local methods = {
     return self:alone(value)
   end,
   die = function()
-    luv.kill(luv.os_getpid(), "sigkill")
+    body.die()
   end,
   broken_key = { rate_limit = { rps = 1, key_fn = function() end }, run },
   shared = { rate_limit = { rps = 0.01, burst = 6 }, run },

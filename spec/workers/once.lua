@@ -1,4 +1,5 @@
 -- Methods that are idempotent by key; each says how often it ran, and in which process.
+local body = require "support.body"
 local luv = require "luv"
 local titan = require "titan"
 
@@ -36,7 +37,7 @@ local function dies(self, what)
   note(self, what)
   if not io.open(self.notes .. ".died") then
     io.open(self.notes .. ".died", "w"):close()
-    luv.kill(luv.os_getpid(), "sigkill")
+    body.die()
   end
   return "answered", math.tointeger(luv.os_getpid())
 end
@@ -75,7 +76,7 @@ return titan.process {
           titan.service("once"):pid()
           if not io.open(self.notes .. ".died") then
             io.open(self.notes .. ".died", "w"):close()
-            luv.kill(luv.os_getpid(), "sigkill")
+            body.die()
           end
           return n, pid, what
         end

@@ -1,5 +1,6 @@
 --- A worker of a pool: says who it is, takes its time, dies when it is told to.
 
+local body = require "support.body"
 local luv = require "luv"
 local titan = require "titan"
 
@@ -17,7 +18,7 @@ return titan.process {
       return ...
     end,
     pid = function()
-      return luv.os_getpid()
+      return body.identity()
     end,
     who = function(self)
       return self.name
@@ -30,11 +31,11 @@ return titan.process {
       while not luv.fs_stat(path) do
         titan.sleep(2)
       end
-      return luv.os_getpid()
+      return body.identity()
     end,
     sleep = function(_, duration)
       titan.sleep(duration)
-      return luv.os_getpid()
+      return body.identity()
     end,
     work = {
       idempotent = true,
@@ -56,15 +57,15 @@ return titan.process {
       local start = luv.hrtime()
       while luv.hrtime() - start < ms * 1e6 do
       end
-      return luv.os_getpid()
+      return body.identity()
     end,
     die = function()
-      luv.kill(luv.os_getpid(), "sigkill")
+      body.die()
     end,
     deadly_work = {
       idempotent = true,
       function()
-        luv.kill(luv.os_getpid(), "sigkill")
+        body.die()
       end,
     },
     leave = function()
@@ -75,7 +76,7 @@ return titan.process {
     end,
     grow = function(self, bytes)
       self.grown = ("x"):rep(bytes)
-      return luv.os_getpid()
+      return body.identity()
     end,
     warm = function(self)
       self.warmups = (self.warmups or 0) + 1

@@ -148,12 +148,12 @@ function Manager:kill(key, signal)
   if not service then
     return nil, self:_unknown(key)
   end
-  local ok, why = core.process_kill(service.process, number)
-  if not ok and why == "Operation not supported" then
+  local ok, why, code = core.process_kill(service.process, number)
+  if not ok and code == "invalid_config" then
     errors.raise("invalid_config", string.format("kill.signal: %q is a thread of this process and "
       .. "takes no signal but SIGKILL; use stop_process, or isolation = \"process\"", key))
   elseif not ok then
-    return nil, errors.new("destroyed", string.format("cannot signal %q: %s", key, why))
+    return nil, errors.new(code, string.format("cannot signal %q: %s", key, why))
   end
   return true
 end
