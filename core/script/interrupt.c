@@ -67,9 +67,19 @@ static bool in_own_code(lua_State *L, lua_Debug *ar)
     return lua_getinfo(L, "S", ar) != 0 && strncmp(ar->source, "=titan", 6) == 0;
 }
 
+void interrupt_be_patient(struct interrupt *i)
+{
+    i->patient_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static bool is_patient(const struct interrupt *i)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID) - i->patient_cpu_ns < PATIENCE_NS;
+}
+
 static int raise_error(struct runtime *rt, lua_State *L, int code, const char *message)
 {
-    rt->interrupt.patient_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    interrupt_be_patient(&rt->interrupt);
     script_push_error(L, code, message, NULL, NULL);
     return lua_error(L);
 }
@@ -78,6 +88,7 @@ static int raise_error(struct runtime *rt, lua_State *L, int code, const char *m
 static void raise_what_holds(struct runtime *rt, lua_State *L, struct task *t)
 {
     if (t->error_kept) {
+        interrupt_be_patient(&rt->interrupt);
         task_push_kept_error(t, L);
         lua_error(L);
     }
@@ -110,7 +121,8 @@ static void hook(lua_State *L, lua_Debug *ar)
     }
     restore_hook(&rt->interrupt, L);
     interrupt_cancel(rt, reasons);
-    if (rt->running != NULL) {
+    /* Armed before it was told in the ordinary way, it may be closing what it has open by now. */
+    if (rt->running != NULL && (rt->running->error_kept || !is_patient(&rt->interrupt))) {
         raise_what_holds(rt, L, rt->running);
     }
     if (reasons & INTERRUPT_SLICE && L == rt->interrupt.current && lua_isyieldable(L)) {
@@ -149,7 +161,7 @@ static uint64_t overdue_for_ns(struct runtime *rt, const struct task *t, uint64_
         i->overdue_since_ns = at_ns - 1;
         i->overdue_in_ns = t->started_ns;
         i->overdue_turn_ms = turn_ms;
-        i->patient_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        interrupt_be_patient(i);
     }
     return at_ns - i->overdue_since_ns;
 }
@@ -170,8 +182,7 @@ static bool answer_manager(struct runtime *rt, struct status_page *page)
     status_store(talk->overdue_ns, overdue_ns);
     status_store(talk->running, id);
     atomic_store_explicit(&talk->answered, status_load(talk->asked), memory_order_release);
-    return overdue_ns > 0 &&
-           clock_ns(CLOCK_THREAD_CPUTIME_ID) - rt->interrupt.patient_cpu_ns >= PATIENCE_NS;
+    return overdue_ns > 0 && !is_patient(&rt->interrupt);
 }
 
 static void look(struct runtime *rt)

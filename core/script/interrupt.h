@@ -67,6 +67,10 @@ void interrupt_leave(const struct runtime *rt);
 /* Takes SIGURG over, once a process; a handler that was there is called, too. 0 or -errno. */
 int interrupt_install(void);
 
+/* What runs on this thread has been told to end in the ordinary way: for a moment of its CPU time
+ * it is not interrupted. */
+void interrupt_be_patient(struct interrupt *i);
+
 /* From any thread. Nothing happens before the signal, which is the caller's to send: to the thread
  * (pthread_kill) or to the process. */
 void interrupt_request(struct runtime *rt, unsigned reasons);

@@ -305,6 +305,7 @@ struct task *task_resumed(lua_State *L, lua_KContext ctx)
     }
     if (t->interrupted) {
         t->interrupted = false;
+        interrupt_be_patient(&rt->interrupt);
         lua_error(L);
     }
     return t;
@@ -314,9 +315,6 @@ void task_resume(struct task *t)
 {
     if (t->state == TASK_PREEMPTED) {
         end_preempted(t);
-    }
-    if (t->interrupted) {
-        t->runtime->interrupt.overdue_since_ns = 0; /* what it closes now has time for it */
     }
     resume(t, t->interrupted ? 1 : 0);
 }

@@ -219,6 +219,10 @@ static uint64_t arming_ms(const struct reactor *r)
 {
     uint64_t tick = clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000u + r->ahead_ms;
 
+    if (r->uv == NULL) {
+        /* It is turned at the very moment that is asked for, and its time is rounded down. */
+        return (tick > r->turn_ms ? tick : r->turn_ms) + 1;
+    }
     return !r->held && tick > reactor_now_ms(r) ? tick : reactor_now_ms(r);
 }
 

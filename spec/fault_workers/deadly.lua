@@ -57,7 +57,11 @@ return titan.process {
     -- More than the kernel takes at once.
     answer_largely = function(self, mark)
       titan.go(self.mark, self, mark)
-      return ("x"):rep(1 << 20):rep(4)
+      local pieces = {} -- none of which is large enough to go another way than the connection's
+      for i = 1, 256 do
+        pieces[i] = ("x"):rep(32 << 10)
+      end
+      return pieces
     end,
     mark = function(_, path)
       let_answers_go()

@@ -13,7 +13,6 @@ local Buffer = {}
 function Buffer:read(pos, len) end
 
 --- Puts the bytes of a string, or of another buffer, there.
---- Sets one byte.
 ---@param pos integer
 ---@param bytes string|titan.Buffer
 ---@return titan.Buffer self
@@ -24,6 +23,7 @@ function Buffer:write(pos, bytes) end
 ---@return integer byte 0 to 255
 function Buffer:byte(pos) end
 
+--- Sets one byte.
 ---@param pos integer
 ---@param byte integer 0 to 255
 ---@return titan.Buffer self
