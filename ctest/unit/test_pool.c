@@ -73,6 +73,7 @@ static void on_spawn(void *ctx, struct pool_worker *w)
     p->keeper = &w->keeper;
     p->pidfd = -1;
     p->state = PROCESS_STARTING;
+    p->body = &body_process;
     p->restart = (struct restart_policy){
         .enabled = true, .max_restarts = 1000000, .window_ms = 60000, .factor = 1};
     list_init(&p->relays);
