@@ -792,11 +792,9 @@ static void say_more(struct flusher *f)
     }
     len = len < s->to_send - s->sent ? len : s->to_send - s->sent;
     at = buf_room(&s->channel->out, len);
-    if (at == NULL) {
-        s->wrong |= len > 0;
-        return;
-    }
-    for (size_t i = 0; i < len; i++) {
+    /* Of nothing there may be no place; it goes on to its next turn all the same. */
+    s->wrong |= at == NULL && len > 0;
+    for (size_t i = 0; at != NULL && i < len; i++) {
         at[i] = byte_at(s->sent + i);
     }
     buf_wrote(&s->channel->out, len);
@@ -861,9 +859,6 @@ static void meet(uint32_t seed, const size_t to_send[2], const size_t close_at[2
 
 static void two_threads_say_and_hear_everything(void **state)
 {
-    if (getenv("TITAN_OPEN_TESTS") == NULL) {
-        skip(); /* open: it does not always end */
-    }
     enum { LEN = 6 << 20 };
 
     (void)state;
@@ -886,9 +881,6 @@ static void two_threads_say_and_hear_everything(void **state)
 /* Nothing hangs and nothing is freed twice, wherever either side closes. */
 static void either_thread_may_close_at_any_time(void **state)
 {
-    if (getenv("TITAN_OPEN_TESTS") == NULL) {
-        skip(); /* open: it does not always end */
-    }
     uint32_t random = 4711;
 
     (void)state;
