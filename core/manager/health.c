@@ -1,14 +1,13 @@
 #include "manager/health.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "manager/manager.h"
 #include "manager/process_parts.h"
+#include "spawn/proc_stat.h"
 
 /* One who is asked. It stays where it is while its call is under way. */
 struct health_ask {
@@ -26,21 +25,10 @@ struct health_ask {
 /* The letter of /proc/PID/stat: T stopped, t by a debugger; 0 when it cannot be read. */
 static char scheduler_state(pid_t pid)
 {
-    char path[32], text[256];
-    const char *end;
-    ssize_t len;
-    int fd;
+    char line[PROC_STAT_MAX];
+    const char *after = proc_stat_read(pid, line);
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return 0;
-    }
-    len = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[len > 0 ? len : 0] = '\0';
-    end = strrchr(text, ')'); /* the name before it may hold anything */
-    return end != NULL && end[1] == ' ' ? end[2] : '\0';
+    return after != NULL && after[0] == ' ' ? after[1] : '\0';
 }
 
 static struct health_sight look(const struct process *p)

@@ -195,24 +195,11 @@ static void forget(struct process *p)
     thread_release(&p->thread);
 }
 
-const struct body body_worker = {
-    .isolation = "worker",
-    .transport = "inproc",
-    .begin = begin,
-    .kill = kill_thread,
-    .signal = signal_thread,
-    .reap = reap,
-    .exists = exists,
-    .forget = forget,
-};
+#define BODY_ON_THREAD(name)                                                                       \
+    {                                                                                              \
+        .isolation = (name), .transport = "inproc", .begin = begin, .kill = kill_thread,           \
+        .signal = signal_thread, .reap = reap, .exists = exists, .forget = forget,                 \
+    }
 
-const struct body body_thread = {
-    .isolation = "thread",
-    .transport = "inproc",
-    .begin = begin,
-    .kill = kill_thread,
-    .signal = signal_thread,
-    .reap = reap,
-    .exists = exists,
-    .forget = forget,
-};
+const struct body body_worker = BODY_ON_THREAD("worker");
+const struct body body_thread = BODY_ON_THREAD("thread");

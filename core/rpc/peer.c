@@ -620,6 +620,12 @@ static bool write_pair(struct buf *b, const char *key, const char *value)
     return mp_write_str(b, key, strlen(key)) && mp_write_str(b, value, strlen(value));
 }
 
+bool failure_write(struct buf *b, const struct failure *failure)
+{
+    return mp_write_map(b, 2) && write_pair(b, "code", titan_error_name(failure->code)) &&
+           write_pair(b, "message", failure->message);
+}
+
 int answer_failure(struct peer *p, uint32_t id, const struct failure *failure)
 {
     struct draft d;
@@ -628,9 +634,7 @@ int answer_failure(struct peer *p, uint32_t id, const struct failure *failure)
     if (code < 0) {
         return code;
     }
-    if (!mp_write_map(peer_out(p), 2) ||
-        !write_pair(peer_out(p), "code", titan_error_name(failure->code)) ||
-        !write_pair(peer_out(p), "message", failure->message)) {
+    if (!failure_write(peer_out(p), failure)) {
         answer_abort(p, &d);
         return TITAN_E_LIMIT_EXCEEDED;
     }

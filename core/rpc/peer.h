@@ -160,7 +160,10 @@ int item_begin(struct peer *p, struct draft *d, uint32_t id);
 int item_end(struct peer *p, struct draft *d, uint32_t *weight);
 int item_send(struct peer *p, uint32_t id, struct span values, const struct cargo *cargo);
 
-/* An answer that is an error of Titan's own: {code=, message=}. */
+/* An error of Titan's own as it travels: {code=, message=}. False when memory is out. */
+bool failure_write(struct buf *b, const struct failure *failure);
+
+/* An answer that is one. */
 int answer_failure(struct peer *p, uint32_t id, const struct failure *failure);
 
 /* `params` is one whole MessagePack value, `cargo` what it refers to, or NULL. */

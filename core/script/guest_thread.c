@@ -2,22 +2,17 @@
 #include "script/guest_thread.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "script/guest.h"
 #include "script/thread_output.h"
 #include "titan.h"
-#include "wire/mp_write.h"
 
 /* What is wrong before the class is looked at: the manager hears it as a failed start. */
 static void fail_start(struct guest *g, const struct failure *why)
 {
-    const char *code = titan_error_name(why->code);
     struct buf b = {0};
 
-    if (mp_write_map(&b, 2) && mp_write_str(&b, "code", 4) &&
-        mp_write_str(&b, code, strlen(code)) && mp_write_str(&b, "message", 7) &&
-        mp_write_str(&b, why->message, strlen(why->message))) {
+    if (failure_write(&b, why)) {
         worker_failed(&g->worker, (struct span){buf_front(&b), buf_len(&b)});
     } else {
         worker_exit(&g->worker, 1);
@@ -78,7 +73,6 @@ static struct guest *begin(struct thread *t)
         free(g);
         return NULL;
     }
-    t->state = g;
     interrupt_enter(g->runtime);
     if (thread_is_dying(t)) { /* the signal may have come too early for what runs here */
         interrupt_request(g->runtime, INTERRUPT_DIE);

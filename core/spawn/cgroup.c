@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "spawn/proc_stat.h"
+
 #define PERIOD_US 100000 /* over which the CPU is measured out */
 #define QUOTA_MIN_US 1000
 #define CLEAR_TRIES 500 /* with CLEAR_WAIT_MS between them */
@@ -125,21 +127,10 @@ static int make_dir(const char *path)
 /* The parent of a process, 0 when it cannot be told. */
 static pid_t parent_of(pid_t pid)
 {
-    char path[64], text[512];
-    const char *after;
-    ssize_t len;
-    int fd;
+    char line[PROC_STAT_MAX];
+    const char *after = proc_stat_read(pid, line);
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return 0;
-    }
-    len = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[len > 0 ? len : 0] = '\0';
-    after = strrchr(text, ')');
-    return after != NULL && strlen(after) > 4 ? (pid_t)strtol(after + 4, NULL, 10) : 0;
+    return after != NULL && strlen(after) > 3 ? (pid_t)strtol(after + 3, NULL, 10) : 0;
 }
 
 /* Calls `fn` for each process of the group. 0, what `fn` returns if that is not 0, or -errno. */

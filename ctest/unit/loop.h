@@ -57,6 +57,26 @@ static inline int tear_down(void **state)
 
 #define loop_test(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+/* The same where the reactor has mail, which is a watch more: fails when something still waits for
+ * any. */
+static inline int tear_down_mail(void **state)
+{
+    struct fixture *f = *state;
+    int code;
+
+    run_idle(f);
+    if (f->reactor.held_by > 0) {
+        return -1;
+    }
+    reactor_close(&f->reactor);
+    code = uv_loop_close(&f->loop);
+    free(f);
+    alarm(0);
+    return code;
+}
+
+#define mail_test(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down_mail)
+
 /* Each turn waits for an event; the test fails when none can come any more. */
 #define run_until(f, condition)                                                                    \
     while (!(condition)) {                                                                         \

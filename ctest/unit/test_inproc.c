@@ -110,25 +110,6 @@ static void close_both(struct owner *a, struct owner *b)
     buf_free(&b->got);
 }
 
-/* The mail is one watch more than loop.h knows of. */
-static int tear_down_mail(void **state)
-{
-    struct fixture *f = *state;
-    int code;
-
-    run_idle(f);
-    if (f->reactor.held_by > 0) {
-        return -1;
-    }
-    reactor_close(&f->reactor);
-    code = uv_loop_close(&f->loop);
-    free(f);
-    alarm(0);
-    return code;
-}
-
-#define mail_test(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down_mail)
-
 /* Byte n of the pattern is n % 251. */
 static void put_pattern(struct owner *o, size_t len)
 {

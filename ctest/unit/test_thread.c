@@ -505,26 +505,6 @@ static void two_hundred_leave_nothing_behind(void **state)
     free(hosts);
 }
 
-/* ---- */
-
-static int tear_down_mail(void **state)
-{
-    struct fixture *f = *state;
-    int code;
-
-    run_idle(f);
-    if (f->reactor.held_by > 0) {
-        return -1;
-    }
-    reactor_close(&f->reactor);
-    code = uv_loop_close(&f->loop);
-    free(f);
-    alarm(0);
-    return code;
-}
-
-#define mail_test(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down_mail)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
