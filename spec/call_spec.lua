@@ -165,7 +165,7 @@ describe("many calls at once", function()
 
   it("may be given up all at once", managed(function(pm)
     local worker, futures = pm:spawn "workers.gate", {}
-    local hasty = worker:with { timeout = "100ms" }
+    local hasty = worker:with { timeout = "500ms" }
     for i = 1, 1000 do
       futures[i] = hasty.async:pass(i)
     end

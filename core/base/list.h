@@ -39,4 +39,27 @@ static inline void list_remove(struct list *node)
     list_init(node);
 }
 
+/* Moves all of `from`, in order, to before the first of `to`. */
+static inline void list_put_first(struct list *to, struct list *from)
+{
+    while (!list_empty(from)) {
+        struct list *node = from->prev;
+
+        list_remove(node);
+        list_push(to->next, node);
+    }
+}
+
+/* `to`, which was nothing yet, becomes what `from` was; that is empty then. */
+static inline void list_take(struct list *to, struct list *from)
+{
+    list_init(to);
+    if (!list_empty(from)) {
+        *to = *from;
+        to->next->prev = to;
+        to->prev->next = to;
+        list_init(from);
+    }
+}
+
 #endif

@@ -270,6 +270,7 @@ bool call_give_credit(struct call *c, uint32_t bytes)
 
 void peer_fail_calls(struct peer *p, const struct failure *failure)
 {
+    reactor_begin_whole(p->reactor);
     for (uint32_t id = 0; id < p->calls_cap; id++) {
         struct call *c = p->calls[id];
 
@@ -278,6 +279,7 @@ void peer_fail_calls(struct peer *p, const struct failure *failure)
             c->done(c, &(struct reply){.code = failure->code, .failure = failure});
         }
     }
+    reactor_end_whole(p->reactor);
 }
 
 /* ---- what comes in ---- */
@@ -494,7 +496,7 @@ static size_t take_bytes(void *ctx, const uint8_t *bytes, size_t len)
     struct peer *p = ctx;
     size_t taken = 0;
 
-    while (p->channel != NULL && !p->lost) {
+    while (p->channel != NULL && !p->lost && !p->reactor->paused) {
         struct failure why;
         int64_t size = take_one(p, bytes + taken, len - taken, &why);
 
@@ -507,7 +509,7 @@ static size_t take_bytes(void *ctx, const uint8_t *bytes, size_t len)
         }
         taken += (size_t)size;
     }
-    return len; /* nobody wants the rest */
+    return p->channel != NULL && !p->lost ? taken : len; /* or nobody wants the rest */
 }
 
 /* A frame without its end is no garbage: who dies while it sends cannot finish it. */

@@ -17,6 +17,15 @@ static void go_ended(struct task *t, lua_State *L, int status, int first)
     lua_call(L, lua_gettop(L) - first, 0);
 }
 
+/* The coroutine is the last on the stack. */
+static int begun(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)L;
+    (void)status;
+    (void)ctx;
+    return 1;
+}
+
 /* go(handler, ended, f, ...) -> coroutine. Runs f(...) as a task until it first waits. An error
  * goes through handler(err) first; then ended(true, results...) or ended(false, err). */
 static int core_go(lua_State *L)
@@ -46,8 +55,7 @@ static int core_go(lua_State *L)
     lua_pushvalue(L, 1);
     lua_xmove(L, t->co, 1);
     lua_xmove(L, t->co, nargs + 1);
-    task_start(t, nargs);
-    return 1; /* the coroutine, now the last on the stack */
+    return task_start_in(t, nargs, L, begun);
 }
 
 static int resumed(lua_State *L, int status, lua_KContext ctx)

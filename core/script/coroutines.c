@@ -1,8 +1,7 @@
 /* The coroutine library of Titan's states: Lua 5.4's own (lcorolib.c), whose semantics and messages
  * it keeps, but for two things. It says who runs, and it passes a preemption (interrupt.h) through:
  * when an inner coroutine was made to yield, so does the one that resumed it, up to the task, which
- * resumes them all again. No code sees that but in the time: to all others a coroutine that was
- * made to yield is one that runs. */
+ * resumes them all again. No code sees that but in the time, since none runs before they go on. */
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdbool.h>
@@ -12,8 +11,6 @@
 
 #define FAILED (-1)
 #define PREEMPTED (-2)
-
-static const char held_key; /* registry, by its address: coroutine -> true, weak keys */
 
 static struct runtime *runtime_at(lua_State *L, int upvalue)
 {
@@ -26,49 +23,6 @@ static lua_State *get_co(lua_State *L)
 
     luaL_argexpected(L, co, 1, "thread");
     return co;
-}
-
-/* ---- those that were made to yield ---- */
-
-static void set_held(lua_State *L, int index, bool held)
-{
-    lua_pushvalue(L, index);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &held_key);
-    lua_insert(L, -2);
-    if (held) {
-        lua_pushboolean(L, 1);
-    } else {
-        lua_pushnil(L);
-    }
-    lua_rawset(L, -3);
-    lua_pop(L, 1);
-}
-
-void coroutine_hold(struct runtime *rt, lua_State *L, int index)
-{
-    rt->interrupt.held++;
-    set_held(L, index, true);
-}
-
-void coroutine_release(struct runtime *rt, lua_State *L, int index)
-{
-    rt->interrupt.held--;
-    set_held(L, index, false);
-}
-
-static bool is_held(const struct runtime *rt, lua_State *L, int index)
-{
-    bool is;
-
-    if (rt->interrupt.held == 0) {
-        return false;
-    }
-    lua_pushvalue(L, index);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &held_key);
-    lua_insert(L, -2);
-    is = lua_rawget(L, -2) != LUA_TNIL;
-    lua_pop(L, 2);
-    return is;
 }
 
 /* ---- running one ---- */
@@ -103,10 +57,6 @@ static int begin(struct runtime *rt, lua_State *L, int index, int nargs)
 {
     lua_State *co = lua_tothread(L, index);
 
-    if (is_held(rt, L, index)) {
-        lua_pushliteral(L, "cannot resume non-suspended coroutine");
-        return FAILED;
-    }
     if (!lua_checkstack(co, nargs)) {
         lua_pushliteral(L, "too many arguments to resume");
         return FAILED;
@@ -121,25 +71,12 @@ static int settle(struct runtime *rt, lua_State *L, int index, int result, lua_K
 {
     while (result == PREEMPTED) {
         if (lua_isyieldable(L)) {
-            coroutine_hold(rt, L, index);
             rt->interrupt.preempted = L;
             return lua_yieldk(L, 0, 0, k);
         }
         result = run(rt, L, lua_tothread(L, index), 0);
     }
     return result;
-}
-
-/* L goes on after that, and so does the coroutine. */
-static int go_on(struct runtime *rt, lua_State *L, int index)
-{
-    lua_State *co = lua_tothread(L, index);
-
-    coroutine_release(rt, L, index);
-    if (rt->running != NULL && rt->running->error_kept) {
-        interrupt_arm(&rt->interrupt, co);
-    }
-    return run(rt, L, co, 0);
 }
 
 /* ---- resume and wrap ---- */
@@ -158,7 +95,7 @@ static int resume_again(lua_State *L, int status, lua_KContext ctx)
     (void)status;
     (void)ctx;
     lua_settop(L, 1);
-    return resume_done(L, settle(rt, L, 1, go_on(rt, L, 1), resume_again));
+    return resume_done(L, settle(rt, L, 1, run(rt, L, lua_tothread(L, 1), 0), resume_again));
 }
 
 static int co_resume(lua_State *L)
@@ -204,11 +141,13 @@ static int wrap_done(struct runtime *rt, lua_State *L, int result)
 static int wrap_again(lua_State *L, int status, lua_KContext ctx)
 {
     struct runtime *rt = runtime_at(L, 2);
+    int result;
 
     (void)status;
     (void)ctx;
     lua_settop(L, 0);
-    return wrap_done(rt, L, settle(rt, L, WRAPPED, go_on(rt, L, WRAPPED), wrap_again));
+    result = run(rt, L, lua_tothread(L, WRAPPED), 0);
+    return wrap_done(rt, L, settle(rt, L, WRAPPED, result, wrap_again));
 }
 
 static int wrapped(lua_State *L)
@@ -238,7 +177,7 @@ enum co_status { CO_RUNNING, CO_DEAD, CO_SUSPENDED, CO_NORMAL };
 static const char *const status_names[] = {"running", "dead", "suspended", "normal"};
 
 /* Of the one at 1. */
-static enum co_status status_of(const struct runtime *rt, lua_State *L)
+static enum co_status status_of(lua_State *L)
 {
     lua_State *co = get_co(L);
     lua_Debug ar;
@@ -248,7 +187,7 @@ static enum co_status status_of(const struct runtime *rt, lua_State *L)
     }
     switch (lua_status(co)) {
     case LUA_YIELD:
-        return is_held(rt, L, 1) ? CO_NORMAL : CO_SUSPENDED;
+        return CO_SUSPENDED;
     case LUA_OK:
         if (lua_getstack(co, 0, &ar)) {
             return CO_NORMAL;
@@ -259,16 +198,10 @@ static enum co_status status_of(const struct runtime *rt, lua_State *L)
     }
 }
 
-static int co_status(lua_State *L)
-{
-    lua_pushstring(L, status_names[status_of(runtime_at(L, 1), L)]);
-    return 1;
-}
-
 static int co_close(lua_State *L)
 {
     struct runtime *rt = runtime_at(L, 1);
-    enum co_status status = status_of(rt, L);
+    enum co_status status = status_of(L);
     lua_State *co = lua_tothread(L, 1);
 
     if (status != CO_DEAD && status != CO_SUSPENDED) {
@@ -286,16 +219,12 @@ static int co_close(lua_State *L)
 void coroutines_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"resume", co_resume}, {"wrap", co_wrap}, {"status", co_status},
-        {"close", co_close},   {NULL, NULL},
+        {"resume", co_resume},
+        {"wrap", co_wrap},
+        {"close", co_close},
+        {NULL, NULL},
     };
 
-    lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &held_key);
     lua_getglobal(L, LUA_COLIBNAME);
     lua_pushlightuserdata(L, runtime_of(L));
     luaL_setfuncs(L, functions, 1);

@@ -87,11 +87,6 @@ static int raise_error(struct runtime *rt, lua_State *L, int code, const char *m
 /* The first thing of these that holds. Returns when nothing does. */
 static void raise_what_holds(struct runtime *rt, lua_State *L, struct task *t)
 {
-    if (t->error_kept) {
-        interrupt_be_patient(&rt->interrupt);
-        task_push_kept_error(t, L);
-        lua_error(L);
-    }
     if (is_late(rt, t, now_ns())) {
         raise_error(rt, L, TITAN_E_TIMEOUT, "the time is over: interrupted while it ran");
     }
@@ -122,10 +117,11 @@ static void hook(lua_State *L, lua_Debug *ar)
     restore_hook(&rt->interrupt, L);
     interrupt_cancel(rt, reasons);
     /* Armed before it was told in the ordinary way, it may be closing what it has open by now. */
-    if (rt->running != NULL && (rt->running->error_kept || !is_patient(&rt->interrupt))) {
+    if (rt->running != NULL && !is_patient(&rt->interrupt)) {
         raise_what_holds(rt, L, rt->running);
     }
-    if (reasons & INTERRUPT_SLICE && L == rt->interrupt.current && lua_isyieldable(L)) {
+    if (reasons & INTERRUPT_SLICE && L == rt->interrupt.current && rt->reactor.whole == 0 &&
+        lua_isyieldable(L)) {
         rt->interrupt.preempted = L;
         lua_yield(L, 0);
     }

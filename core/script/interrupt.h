@@ -31,8 +31,8 @@ enum {
     /* The deadline of the running task is over: a `timeout` is raised in it. Nothing happens to a
      * task that is within its time. */
     INTERRUPT_DEADLINE = 1,
-    /* It has run for long enough: it yields, and goes on after the other ready tasks. Where it
-     * cannot yield it goes on. */
+    /* It has run for long enough: it yields, and goes on when other states have had their turn;
+     * nothing else is done in this one before. Where it cannot yield it goes on. */
     INTERRUPT_SLICE = 2,
     /* The state is being ended: an error is raised again and again, until everything has unwound.
      */
@@ -44,7 +44,6 @@ struct interrupt {
     lua_State *volatile current; /* the coroutine that is on the CPU; the main thread at rest */
     _Atomic unsigned reasons;    /* asked for and not acted upon */
     lua_State *preempted;        /* it yields right now, and did not mean to */
-    unsigned held;               /* coroutines that were made to yield (coroutines.c) */
     /* The request that the manager has given up, by its number in the status page, + 1. */
     uint64_t unwanted_number;
     /* Since when a call (by its start) has been overdue in the same turn of the loop; for the
@@ -105,10 +104,5 @@ static inline void interrupt_back(struct interrupt *i, lua_State *outer)
 /* Makes the functions of the table `coroutine` keep to the above. Before the state is first
  * interrupted. */
 void coroutines_open(lua_State *L);
-
-/* The coroutine at `index` of L was made to yield, and until it is released is nobody's to resume
- * but whoever did so. */
-void coroutine_hold(struct runtime *rt, lua_State *L, int index);
-void coroutine_release(struct runtime *rt, lua_State *L, int index);
 
 #endif

@@ -89,25 +89,14 @@ static void take_round(struct flusher *f)
     struct list *waiting = &to->waiting;
     struct list now;
 
-    list_init(&now);
-    while (!list_empty(waiting)) {
-        struct list *node = waiting->next;
-
-        list_remove(node);
-        list_push(&now, node);
-    }
-    while (!list_empty(&now) && has_room(to)) {
+    list_take(&now, waiting);
+    while (!list_empty(&now) && has_room(to) && !to->peer->reactor->paused) {
         struct task *t = list_entry(now.next, struct task, at);
 
         list_remove(&t->at);
         task_resume(t);
     }
-    while (!list_empty(&now)) {
-        struct list *node = now.prev;
-
-        list_remove(node);
-        list_push(waiting->next, node);
-    }
+    list_put_first(waiting, &now);
     if (!list_empty(waiting)) {
         ask_round(to);
     }

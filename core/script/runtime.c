@@ -100,9 +100,11 @@ static int luv_callback(lua_State *L, int nargs, int nresults, int flags)
     int status;
 
     (void)flags;
+    reactor_begin_whole(&rt->reactor); /* the next callback would not wait for it */
     lua_pushcfunction(L, script_traceback);
     lua_insert(L, base);
     status = lua_pcall(L, nargs, nresults, base);
+    reactor_end_whole(&rt->reactor);
     interrupt_back(&rt->interrupt, outer);
     if (rt->memory != NULL) {
         (void)state_bite(rt->memory, bit);
@@ -309,10 +311,19 @@ uint64_t runtime_turn(struct runtime *rt, struct unit *u, struct sched_thread *o
     uint64_t due_ms;
     uint64_t inner_ms;
 
+    if (rt->reactor.paused) {
+        tasks_go_on(rt);
+    }
+    if (rt->reactor.paused) {
+        return 0;
+    }
     if (rt->uv != NULL) {
         uv_update_time(rt->uv); /* timers count from here */
     }
     due_ms = reactor_turn(&rt->reactor);
+    if (rt->reactor.paused) {
+        return 0;
+    }
     if (rt->uv == NULL) {
         return due_ms;
     }

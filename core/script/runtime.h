@@ -37,6 +37,7 @@ struct runtime {
     struct list idle;     /* coroutines kept for the next task */
     unsigned idle_len;
     struct list ready;          /* tasks to resume at the end of this turn */
+    struct list preempted;      /* tasks to resume before anything else is done */
     struct flusher resume;      /* does that */
     struct flusher settled;     /* of the clock under a test's hand: nothing is left to do, */
     int settling;               /* which the coroutine at this reference waits for */

@@ -68,44 +68,6 @@ struct task *task_new(struct runtime *rt, lua_State *L)
     return t;
 }
 
-/* ---- errors for those that are preempted ---- */
-
-void task_push_kept_error(struct task *t, lua_State *L)
-{
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &t->error_kept);
-    lua_pushnil(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &t->error_kept);
-    t->error_kept = false;
-}
-
-static void drop_kept_error(struct task *t, lua_State *L)
-{
-    task_push_kept_error(t, L);
-    lua_pop(L, 1);
-}
-
-static int set_kept_error(lua_State *L)
-{
-    struct task *t = lua_touserdata(L, 1);
-
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &t->error_kept);
-    return 0;
-}
-
-/* Of the error at the top of L. False when memory is out. */
-static bool keep_error(struct task *t, lua_State *L)
-{
-    lua_pushcfunction(L, set_kept_error);
-    lua_insert(L, -2);
-    lua_pushlightuserdata(L, t);
-    lua_insert(L, -2);
-    t->error_kept = lua_pcall(L, 2, 0, 0) == LUA_OK;
-    if (!t->error_kept) {
-        lua_pop(L, 1);
-    }
-    return t->error_kept;
-}
-
 /* ---- running ---- */
 
 /* The coroutine has returned to us: it can serve again. */
@@ -118,9 +80,6 @@ static void recycle(struct task *t)
     t->method = STATUS_NO_METHOD;
     t->started_ns = 0;
     t->claimed = false;
-    if (t->error_kept) {
-        drop_kept_error(t, rt->L);
-    }
     if (!scope_is_empty(&t->scope)) {
         scope_leave(rt->L, &t->scope);
     }
@@ -176,29 +135,15 @@ static void note_running(struct runtime *rt)
     }
 }
 
-/* Its slice is over: it goes on when those that are ready now have had their turn. */
+/* Its slice is over: all that is done in this state waits until it has gone on, since its code
+ * counts on nothing happening between two of its waits. */
 static void set_preempted(struct task *t)
 {
     struct runtime *rt = t->runtime;
 
-    lua_rawgeti(rt->L, LUA_REGISTRYINDEX, t->anchor);
-    coroutine_hold(rt, rt->L, -1);
-    lua_pop(rt->L, 1);
     t->state = TASK_PREEMPTED;
-    list_push(&rt->ready, &t->ready);
-    reactor_flush_later(runtime_reactor(rt), &rt->resume);
-}
-
-static void end_preempted(struct task *t)
-{
-    struct runtime *rt = t->runtime;
-
-    lua_rawgeti(rt->L, LUA_REGISTRYINDEX, t->anchor);
-    coroutine_release(rt, rt->L, -1);
-    lua_pop(rt->L, 1);
-    if (t->error_kept) {
-        interrupt_arm(&rt->interrupt, t->co);
-    }
+    list_push(&rt->preempted, &t->ready);
+    reactor_pause(&rt->reactor);
 }
 
 static void resume(struct task *t, int nargs)
@@ -219,11 +164,13 @@ static void resume(struct task *t, int nargs)
     }
     rt->running = outer;
     interrupt_back(&rt->interrupt, outer_co);
-    note_running(rt);
     if (status == LUA_YIELD && rt->interrupt.preempted == t->co) {
         rt->interrupt.preempted = NULL;
-        set_preempted(t);
-    } else if (status == LUA_YIELD) {
+        set_preempted(t); /* to all others it runs */
+        return;
+    }
+    note_running(rt);
+    if (status == LUA_YIELD) {
         lua_pop(t->co, results);
         if (t->state == TASK_RUNNING) {
             t->state = TASK_FOREIGN;
@@ -240,11 +187,37 @@ static void resume(struct task *t, int nargs)
     }
 }
 
-void task_start(struct task *t, int nargs)
+static void start(struct task *t, int nargs)
 {
     lua_pushcfunction(t->co, body);
     lua_insert(t->co, HANDLER);
     resume(t, nargs + 2);
+}
+
+void task_start(struct task *t, int nargs)
+{
+    struct reactor *r = &t->runtime->reactor;
+    bool is_inner = t->runtime->running != NULL; /* what runs would overtake it */
+
+    r->whole += is_inner;
+    start(t, nargs);
+    r->whole -= is_inner;
+}
+
+int task_start_in(struct task *t, int nargs, lua_State *L, lua_KFunction k)
+{
+    struct runtime *rt = t->runtime;
+
+    if (!lua_isyieldable(L)) {
+        task_start(t, nargs);
+    } else {
+        start(t, nargs);
+        if (rt->reactor.paused) {
+            rt->interrupt.preempted = L;
+            return lua_yieldk(L, 0, 0, k);
+        }
+    }
+    return k(L, LUA_OK, 0);
 }
 
 /* ---- waiting ---- */
@@ -313,10 +286,33 @@ struct task *task_resumed(lua_State *L, lua_KContext ctx)
 
 void task_resume(struct task *t)
 {
-    if (t->state == TASK_PREEMPTED) {
-        end_preempted(t);
-    }
+    struct reactor *r = &t->runtime->reactor;
+    bool is_inner = t->runtime->running != NULL; /* what runs would overtake it */
+
+    r->whole += is_inner;
     resume(t, t->interrupted ? 1 : 0);
+    r->whole -= is_inner;
+}
+
+/* One may have begun in the middle of the next: that one comes after it. */
+void tasks_go_on(struct runtime *rt)
+{
+    struct list now;
+
+    reactor_resume(&rt->reactor);
+    list_take(&now, &rt->preempted);
+    while (!list_empty(&now) && !rt->reactor.paused) {
+        struct task *t = list_entry(now.next, struct task, ready);
+
+        list_remove(&t->ready);
+        resume(t, 0);
+    }
+    while (!list_empty(&now)) {
+        struct list *node = now.next;
+
+        list_remove(node);
+        list_push(&rt->preempted, node);
+    }
 }
 
 static void make_ready(struct task *t)
@@ -345,9 +341,6 @@ bool task_interrupt(struct task *t, lua_State *L)
 {
     bool waits = t->state == TASK_WAITING || t->state == TASK_PARKED || t->state == TASK_READY;
 
-    if (t->state == TASK_PREEMPTED && !t->error_kept) {
-        return keep_error(t, L);
-    }
     if (!waits || t->interrupted || !lua_checkstack(t->co, 2)) {
         lua_pop(L, 1);
         return false;
@@ -393,18 +386,16 @@ static void resume_ready(struct flusher *f)
     struct runtime *rt = list_entry(f, struct runtime, resume);
     struct list now;
 
-    list_init(&now);
-    while (!list_empty(&rt->ready)) {
-        struct list *node = rt->ready.next;
-
-        list_remove(node);
-        list_push(&now, node);
-    }
-    while (!list_empty(&now)) {
+    list_take(&now, &rt->ready);
+    while (!list_empty(&now) && !rt->reactor.paused) {
         struct task *t = list_entry(now.next, struct task, ready);
 
         list_remove(&t->ready);
         task_resume(t);
+    }
+    if (!list_empty(&now)) {
+        list_put_first(&rt->ready, &now);
+        reactor_flush_later(&rt->reactor, &rt->resume);
     }
 }
 
@@ -413,6 +404,7 @@ void tasks_open(struct runtime *rt)
     list_init(&rt->tasks);
     list_init(&rt->idle);
     list_init(&rt->ready);
+    list_init(&rt->preempted);
     flusher_init(&rt->resume, resume_ready);
 }
 
@@ -430,9 +422,6 @@ static void discard(struct task *t)
     if (t->state != TASK_IDLE) {
         lua_resetthread(t->co);
     }
-    if (t->error_kept) {
-        drop_kept_error(t, rt->L);
-    }
     free_task(t, rt->L);
 }
 
@@ -445,6 +434,7 @@ static void discard_all(struct list *head)
 
 void tasks_discard(struct runtime *rt)
 {
+    reactor_resume(&rt->reactor);
     flusher_cancel(&rt->resume);
     discard_all(&rt->tasks);
 }

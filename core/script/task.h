@@ -5,7 +5,7 @@
  *     RUNNING --wait--> WAITING --the answer, the time--> RUNNING
  *        |--park--> PARKED --unpark--> READY --end of the turn--> RUNNING
  *        |          (an interrupt takes any of these three to READY, with an error to raise)
- *        |--its slice is over (interrupt.h)--> PREEMPTED --end of the turn--> RUNNING
+ *        |--its slice is over (interrupt.h)--> PREEMPTED --next turn, before all else--> RUNNING
  *        `--coroutine.yield by the user's own code--> FOREIGN: whoever it told resumes it
  *
  * A task ends by its own function returning or raising, inside its coroutine, whoever resumed that
@@ -60,8 +60,6 @@ struct task {
     bool wants_context;            /* its request says more than a deadline */
     bool claimed;                  /* the manager holds the claim of its request's key */
     bool interrupted; /* the error at the top of its stack is to be raised when it is resumed */
-    bool
-        error_kept; /* it was preempted; the hook raises the error in the registry at &error_kept */
     /* L is the coroutine, `status` LUA_OK or an error's, the results or the error lie at `first`
      * and above. May raise: that is reported, not caught. */
     void (*ended)(struct task *t, lua_State *L, int status, int first);
@@ -86,6 +84,7 @@ struct task {
 };
 
 void tasks_open(struct runtime *rt);
+void tasks_go_on(struct runtime *rt);   /* with those that were preempted: the reactor is paused */
 void tasks_discard(struct runtime *rt); /* gives up those that have not ended */
 void tasks_close(struct runtime *rt);
 
@@ -95,6 +94,10 @@ struct task *task_new(struct runtime *rt, lua_State *L);
 
 /* Runs it until it first waits or ends. `nargs` counts the arguments, not the function. */
 void task_start(struct task *t, int nargs);
+
+/* The same in the code of L: `return task_start_in(t, nargs, L, k)`, where `k` is run at once, or
+ * when what was preempted in the task goes on. */
+int task_start_in(struct task *t, int nargs, lua_State *L, lua_KFunction k);
 
 /* The task whose coroutine L is. Raises an error that says what to do when it is none's. */
 struct task *task_current(lua_State *L);
@@ -116,13 +119,9 @@ void task_resume(struct task *t);
 void task_resume_soon(struct task *t);
 void task_unpark(struct task *t);
 
-/* Ends its waiting with the error at the top of L's stack, which is popped; in one that is
- * preempted it is raised when that goes on. False when it does not wait, or is interrupted already.
- */
+/* Ends its waiting with the error at the top of L's stack, which is popped. False when it does not
+ * wait, or is interrupted already. */
 bool task_interrupt(struct task *t, lua_State *L);
-
-/* For the hook: takes the error that the preempted task was to go on with. */
-void task_push_kept_error(struct task *t, lua_State *L);
 
 /* Whether one of its limits ends a call that it makes now before so many ms are over: then the
  * call needs no deadline of its own. */

@@ -66,13 +66,8 @@ static void cancel_requests(struct caller *c)
 {
     struct list now;
 
-    list_init(&now);
-    while (!list_empty(&c->requests)) {
-        struct list *node = c->requests.next;
-
-        list_remove(node);
-        list_push(&now, node);
-    }
+    list_take(&now, &c->requests);
+    reactor_begin_whole(c->peer->reactor);
     while (!list_empty(&now)) {
         struct task *t = list_entry(now.next, struct task, asked_by);
 
@@ -80,6 +75,7 @@ static void cancel_requests(struct caller *c)
         list_push(&c->requests, &t->asked_by);
         guest_cancel(c, t->id);
     }
+    reactor_end_whole(c->peer->reactor);
 }
 
 /* ---- what it says ---- */

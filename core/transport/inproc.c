@@ -50,6 +50,7 @@ struct inproc_channel {
     struct segment *spare; /* for what is sent next */
     struct flusher look;   /* at what had come before this channel was opened, or waited paused */
     bool blocked;          /* waits for room */
+    bool stopped;          /* the reactor was paused: there may be whole frames in base.in */
     bool lost;             /* the owner knows */
     bool closed;
     bool busy; /* in a callback of the owner: memory stays until it returns */
@@ -282,11 +283,17 @@ static void lose(struct inproc_channel *c, int error)
     c->base.events->lost(c->base.ctx, error);
 }
 
+static void deliver_kept(struct inproc_channel *c)
+{
+    struct buf *kept = &c->base.in;
+
+    buf_consume(kept, c->base.events->bytes(c->base.ctx, buf_front(kept), buf_len(kept)));
+}
+
 /* The bytes of a segment; a frame whose rest is in the next one waits for it. */
 static void deliver(struct inproc_channel *c, struct segment *s)
 {
     struct buf *kept = &c->base.in;
-    const struct channel_events *events = c->base.events;
     size_t len = buf_len(&s->bytes);
 
     if (buf_len(&s->memory) > 0) {
@@ -298,7 +305,7 @@ static void deliver(struct inproc_channel *c, struct segment *s)
         buf_free(&s->memory); /* the references have moved */
     }
     if (buf_len(kept) == 0) {
-        buf_consume(&s->bytes, events->bytes(c->base.ctx, buf_front(&s->bytes), len));
+        buf_consume(&s->bytes, c->base.events->bytes(c->base.ctx, buf_front(&s->bytes), len));
     }
     if (!c->closed && buf_len(&s->bytes) > 0) {
         bool fresh = buf_len(kept) == 0;
@@ -306,24 +313,22 @@ static void deliver(struct inproc_channel *c, struct segment *s)
         if (!buf_append(kept, buf_front(&s->bytes), buf_len(&s->bytes))) {
             lose(c, ENOMEM);
         } else if (!fresh) {
-            buf_consume(kept, events->bytes(c->base.ctx, buf_front(kept), buf_len(kept)));
+            deliver_kept(c);
         }
     }
     taken(c, len);
     keep_spare(c, s);
 }
 
-/* Not in a callback of the owner: what came after the bytes he has would overtake them. */
-static void receive(struct inproc_channel *c)
+static void deliver_all(struct inproc_channel *c)
 {
     bool ended = atomic_load_explicit(&c->in->ended, memory_order_acquire);
-    struct segment *s;
+    struct segment *s = take_all(c->in);
 
-    if (c->busy || c->lost || is_paused(c)) {
-        return;
+    if (c->stopped) {
+        c->stopped = false;
+        deliver_kept(c);
     }
-    c->busy = true;
-    s = take_all(c->in);
     while (s != NULL && !c->closed && !c->lost) {
         struct segment *next = s->next;
 
@@ -331,12 +336,27 @@ static void receive(struct inproc_channel *c)
         s = next;
     }
     segments_free(s);
-    if (ended && !c->closed && !c->lost) {
+    if (ended && !c->closed && !c->lost && !c->base.reactor->paused) {
         lose(c, 0);
+    }
+}
+
+/* Not in a callback of the owner: what came after the bytes he has would overtake them. */
+static void receive(struct inproc_channel *c)
+{
+    if (c->busy || c->lost || is_paused(c)) {
+        return;
+    }
+    c->busy = true;
+    if (!c->base.reactor->paused) {
+        deliver_all(c);
     }
     c->busy = false;
     if (c->closed) {
         channel_free(c);
+    } else if (c->base.reactor->paused) {
+        c->stopped = true;
+        reactor_flush_later(c->base.reactor, &c->look);
     }
 }
 

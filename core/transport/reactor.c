@@ -29,19 +29,14 @@ static void flush_once(struct reactor *r)
 {
     struct list now;
 
-    list_init(&now);
-    while (!list_empty(&r->dirty)) {
-        struct list *node = r->dirty.next;
-
-        list_remove(node);
-        list_push(&now, node);
-    }
-    while (!list_empty(&now)) {
+    list_take(&now, &r->dirty);
+    while (!list_empty(&now) && !r->paused) {
         struct flusher *f = list_entry(now.next, struct flusher, node);
 
         list_remove(&f->node);
         f->flush(f);
     }
+    list_put_first(&r->dirty, &now);
 }
 
 static bool is_due(const struct reactor *r)
@@ -189,7 +184,7 @@ static void fire_due(struct reactor *r)
     struct heap_node *node;
 
     while ((node = heap_first(&r->timers)) != NULL && node->key <= reactor_now_ms(r) &&
-           at_most-- > 0) {
+           at_most-- > 0 && !r->paused) {
         struct timer *t = list_entry(node, struct timer, node);
 
         timer_disarm(r, t);

@@ -42,6 +42,8 @@ struct reactor {
     struct watch *bell;   /* what wakes the loop for it */
     uv_check_t looked;
     unsigned held_by; /* what waits for mail and keeps the loop alive */
+    bool paused;      /* see reactor_pause; only ever a bare one */
+    unsigned whole;   /* what is done now must not be paused */
     uint64_t spin_ns; /* how long to look for mail before sleeping */
 };
 
@@ -71,6 +73,31 @@ void reactor_open_bare(struct reactor *r, struct mailbox *m);
  * turn: 0 at once, else a time in ms (CLOCK_MONOTONIC), UINT64_MAX when mail comes. */
 uint64_t reactor_turn(struct reactor *r);
 uint64_t reactor_due_ms(const struct reactor *r); /* the same, without a turn */
+
+/* In a callback of its: the turn ends with this callback, and what it has not done yet is done by a
+ * later one, in the same order; bytes that came wait in their channels. The owner resumes it before
+ * that. So what has to be interrupted in its middle goes on before anything else begins. */
+static inline void reactor_pause(struct reactor *r)
+{
+    r->paused = true;
+}
+
+static inline void reactor_resume(struct reactor *r)
+{
+    r->paused = false;
+}
+
+/* Between these two, which nest, nothing may be interrupted in its middle: what is done next could
+ * not wait. */
+static inline void reactor_begin_whole(struct reactor *r)
+{
+    r->whole++;
+}
+
+static inline void reactor_end_whole(struct reactor *r)
+{
+    r->whole--;
+}
 
 /* ---- deadlines ---- */
 

@@ -60,10 +60,8 @@ isolation.files = {
 --- By kind: files that do not run over it, and why.
 isolation.without = {
   thread = {
-    ["spec/call_spec.lua"] = "open: a call may begin before one that came earlier",
     ["spec/context_spec.lua"] = "open: a deadline may be a millisecond late",
     ["spec/health_spec.lua"] = "open: does not end",
-    ["spec/stream_spec.lua"] = "open: a stream that is left may be closed after the next call",
     ["spec/restart_changes_spec.lua"] = "open: descriptors are closed only after the restart",
   },
 }
