@@ -84,7 +84,7 @@ describe("a method whose time is over", function()
     local second = pm:spawn(RUNAWAY, { name = "second" })
     local pid = pm:get_process_info("second").pid
     expect.error("timeout", function()
-      first:with(SHORT):pass_on("second", "plain")
+      first:with(SHORT):pass_on("second", "run_away", "plain")
     end)
     expect_alive(pm, second, pid)
     assert.equal(3, first:add(1, 2))
@@ -175,6 +175,21 @@ describe("a worker that does not give way", function()
   untested_by_tsan("since it matches a pattern is killed", killed "bomb")
   it("since it collects garbage is killed", killed "finalizer")
   it("since it handles an error is killed", killed "handler")
+
+  it("is killed when it was another worker that had called it", managed({
+    advanced = IMPATIENT,
+  }, function(pm)
+    local first = pm:spawn(RUNAWAY, { name = "first" })
+    local id = pm:spawn(RUNAWAY, { name = "second" }):__id()
+    expect.error("timeout", function()
+      first:with(SHORT):pass_on("second", "be_stubborn", "pcall")
+    end)
+    proc.await("the end of the second", function()
+      return pm:get_process_info(id).status == "crashed"
+    end)
+    expect.part("did not give way", pm:get_process_info(id).last_error.message)
+    assert.equal(3, first:add(1, 2))
+  end))
 
   it("is started again as after any crash", managed({
     advanced = IMPATIENT, restart_policy = restarts.soon(),

@@ -96,6 +96,23 @@ static void hear_output(struct process *p, struct output *o, struct span payload
     output_feed(o, t.bytes, t.n);
 }
 
+/* Of a call that it has made to another, which may not live any more. */
+static void hear_given_up(struct process *p, struct span payload)
+{
+    struct mp_reader r = {payload.at, payload.at + payload.len};
+    struct mp_token t;
+    struct process *to;
+
+    if (mp_next(&r, &t) != NULL || t.type != MP_STR) {
+        peer_blame(&p->control, "the name of a service that is not a string");
+        return;
+    }
+    to = manager_find_name(p->manager, (const char *)t.bytes, t.n);
+    if (to != NULL) {
+        watchdog_tell(to);
+    }
+}
+
 static void on_control_notification(void *ctx, const struct message *m)
 {
     struct process *p = ctx;
@@ -112,6 +129,8 @@ static void on_control_notification(void *ctx, const struct message *m)
         hear_output(p, &p->out, m->payload);
     } else if (span_is(m->method, "stderr")) {
         hear_output(p, &p->err, m->payload);
+    } else if (span_is(m->method, "given_up")) {
+        hear_given_up(p, m->payload);
     } else {
         peer_blame(&p->control, "an unknown control message");
     }

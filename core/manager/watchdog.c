@@ -152,7 +152,7 @@ static void look_at_running(struct process *p)
 static bool is_watched(const struct process *p)
 {
     return (p->state == PROCESS_RUNNING || p->state == PROCESS_STOPPING) && p->status != NULL &&
-           p->data.given_up > 0;
+           (p->data.given_up > 0 || p->watchdog.told);
 }
 
 static void look(struct timer *t)
@@ -165,7 +165,7 @@ static void look(struct timer *t)
         return;
     }
     if (status_load(p->status->running_method) == STATUS_NO_METHOD) {
-        w->waits = w->rests = w->sure = false;
+        w->waits = w->rests = w->sure = w->told = false;
         calm_down(w);
     } else {
         look_at_running(p);
@@ -187,13 +187,11 @@ static bool is_resting(const struct process *p)
 }
 
 /* Those that come in the same moment are looked at together. */
-static void gave_up(struct peer *peer, uint32_t id)
+static void look_soon(struct process *p)
 {
-    struct process *p = list_entry(peer, struct process, data);
     struct watchdog *w = &p->watchdog;
 
     w->given_up++;
-    w->id = id;
     w->calm_ms = MOMENT_MS;
     if (!is_watched(p) || w->waits || is_resting(p)) {
         return;
@@ -202,6 +200,20 @@ static void gave_up(struct peer *peer, uint32_t id)
     if (timer_left_ms(p->manager->reactor, &w->timer) > MOMENT_MS) {
         (void)timer_arm(p->manager->reactor, &w->timer, MOMENT_MS, false);
     }
+}
+
+static void gave_up(struct peer *peer, uint32_t id)
+{
+    struct process *p = list_entry(peer, struct process, data);
+
+    p->watchdog.id = id;
+    look_soon(p);
+}
+
+void watchdog_tell(struct process *p)
+{
+    p->watchdog.told = true;
+    look_soon(p);
 }
 
 void watchdog_init(struct process *p)

@@ -12,7 +12,8 @@
  * It never kills on suspicion: only what the worker itself has said, in the same turn of its loop,
  * for the whole of the grace. A worker that is stopped says nothing.
  *
- * There is a timer while a call that was given up is not answered, and nothing else at any time.
+ * There is a timer while a call that was given up is not answered, or is told of by another worker
+ * and something runs; nothing else at any time.
  */
 #ifndef TITAN_MANAGER_WATCHDOG_H
 #define TITAN_MANAGER_WATCHDOG_H
@@ -39,12 +40,17 @@ struct watchdog {
     bool waits;               /* for an answer */
     bool rests;               /* what it runs was interrupted a moment ago */
     bool sure;                /* the grace was over by the last answer */
+    bool told;                /* another worker has given up a call to it (watchdog_tell) */
 };
 
 void watchdog_init(struct process *p);
 
 /* The connection of a process that can be called from now on. */
 void watchdog_watch(struct process *p);
+
+/* A call that a worker has made to it directly, on a thread, was given up: what runs is looked at
+ * until nothing does. */
+void watchdog_tell(struct process *p);
 
 /* The end of a life. */
 void watchdog_stop(struct process *p);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "script/task.h"
+#include "script/visitor.h"
 #include "titan.h"
 
 /* What is overdue has so much time on the CPU without giving way before it is interrupted, and
@@ -29,9 +30,10 @@ static bool is_late(const struct runtime *rt, const struct task *t, uint64_t at_
     return deadline_ms != 0 && deadline_ms <= reactor_ms_at(&rt->reactor, at_ns);
 }
 
+/* One of the manager's, whose numbers are not those of other callers. */
 static bool is_request(const struct task *t)
 {
-    return t->method != STATUS_NO_METHOD;
+    return t->method != STATUS_NO_METHOD && t->from->number == 0;
 }
 
 static bool is_unwanted(const struct runtime *rt, const struct task *t)
@@ -54,8 +56,10 @@ void interrupt_cancel(struct runtime *rt, unsigned reasons)
 static void restore_hook(struct interrupt *i, lua_State *L)
 {
     if (i->hooked == L) {
-        i->hooked = NULL;
+        i->restoring = true; /* the signal may come in the middle of lua_sethook */
         lua_sethook(L, i->hook, i->hook_mask, i->hook_count);
+        i->hooked = NULL;
+        i->restoring = false;
     } else {
         lua_sethook(L, NULL, 0, 0);
     }
@@ -127,17 +131,33 @@ static void hook(lua_State *L, lua_Debug *ar)
     }
 }
 
+/* Where it is set already it may be without effect: a signal that comes while Lua counts down to a
+ * hook of the user's, or sets one, finds what it has set undone. Then it is set again, but seldom:
+ * that marks each function on the stack, which in long C code under a deep recursion would take up
+ * all of the time between two signals. */
+static bool is_heard_of(struct interrupt *i)
+{
+    i->unheard++;
+    return (i->unheard & (i->unheard - 1)) != 0;
+}
+
 void interrupt_arm(struct interrupt *i, lua_State *L)
 {
     lua_Hook before = lua_gethook(L);
 
+    if (before == hook && is_heard_of(i)) {
+        return;
+    }
     if (before != hook) {
+        i->unheard = 0;
+    }
+    if (before != hook && !i->restoring) {
         i->hooked = before != NULL ? L : NULL;
         i->hook = before;
         i->hook_mask = lua_gethookmask(L);
         i->hook_count = lua_gethookcount(L);
-        lua_sethook(L, hook, LUA_MASKCOUNT, 1);
     }
+    lua_sethook(L, hook, LUA_MASKCOUNT, 1);
 }
 
 /* ---- the signal ---- */

@@ -55,6 +55,8 @@ struct interrupt {
     lua_State *hooked;
     lua_Hook hook;
     int hook_mask, hook_count;
+    volatile bool restoring; /* it is being given its place back */
+    unsigned unheard;        /* signals since ours was set */
 };
 
 void interrupt_init(struct runtime *rt);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "script/guest.h"
+#include "wire/mp_write.h"
 
 struct route {
     struct map_node by_name;
@@ -98,6 +99,21 @@ static void on_lost(void *ctx, int code, const char *why)
     reactor_flush_later(&r->guest->runtime->reactor, &r->guest->routes.bury);
 }
 
+/* The one who is called may be too busy to hear of it: the manager sees to that. Without memory to
+ * say so it goes on until its next call is given up. */
+static void on_gave_up(struct peer *peer, uint32_t id)
+{
+    struct route *r = list_entry(peer, struct route, peer);
+    struct buf b = {0};
+
+    (void)id;
+    if (r->name[0] != '\0' && mp_write_str(&b, r->name, strlen(r->name))) {
+        (void)peer_notify(&r->guest->worker.control, "given_up",
+                          (struct span){buf_front(&b), buf_len(&b)});
+    }
+    buf_free(&b);
+}
+
 /* ---- what the other side must not say ---- */
 
 static void on_message(void *ctx, const struct message *m)
@@ -169,6 +185,7 @@ static bool begin(struct route *r)
         inproc_abandon(link, 1);
         return false;
     }
+    r->peer.gave_up = on_gave_up;
     if (!thread_visit(r->to, link)) {
         inproc_abandon(link, 1);
         return false;

@@ -10,8 +10,9 @@
  *     proceed(payload) that
  *     shutdown()       run the shutdown hooks now; end when the calls in flight have ended
  *
- * and worker -> manager: hello({pid}), declared, ready, failed. On data, the notification
- * drain() says that no request will follow it. Spec and payloads are the guest's business.
+ * and worker -> manager: hello({pid}), declared, ready, failed; given_up(name), when no answer is
+ * awaited any more of a service that was called directly. On data, the notification drain() says
+ * that no request will follow it. Spec and payloads are the guest's business.
  */
 #ifndef TITAN_WORKER_WORKER_H
 #define TITAN_WORKER_WORKER_H

@@ -57,15 +57,6 @@ isolation.files = {
   "spec/waiting_spec.lua",
 }
 
---- By kind: files that do not run over it, and why.
-isolation.without = {
-  thread = {
-    ["spec/context_spec.lua"] = "open: a deadline may be a millisecond late",
-    ["spec/health_spec.lua"] = "open: does not end",
-    ["spec/restart_changes_spec.lua"] = "open: descriptors are closed only after the restart",
-  },
-}
-
 --- By file, then by what the full name of a test begins with: why it is for processes alone.
 isolation.exceptions = {
   ["spec/events_spec.lua"] = {

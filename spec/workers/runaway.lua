@@ -105,6 +105,7 @@ local ways = {
     local _ = before
     debug.sethook()
     note("goes on", tostring(lines > before))
+    error(err)
   end,
 }
 
@@ -173,8 +174,9 @@ return titan.process {
     raise_endless = function()
       error(setmetatable({}, { __tostring = forever }))
     end,
-    pass_on = function(_, name, way)
-      titan.service(name):run_away(way)
+    pass_on = function(_, name, method, way)
+      local service = titan.service(name)
+      service[method](service, way)
     end,
   },
 }
