@@ -53,8 +53,8 @@ describe("a store with a ledger", function()
   it("counts claims and limits, and says what it is full of", stored(function(store)
     store:claim "a"
     assert.is_true((store:take("limit", { strategy = "token_bucket", rps = 0.001, burst = 1 })))
-    assert.equal("the store is full: max_entries = 2, and all of them are claims of calls that run "
-      .. "(1) or limits in use (1)", expect.error("limit_exceeded", store.claim, store, "b").message)
+    expect.part("claims of calls that run (1) or limits in use (1)",
+      expect.error("limit_exceeded", store.claim, store, "b").message)
     store:settle("a", "v")
     assert.equal("mine", store:claim "b")
     assert.is_nil(store:get "a")

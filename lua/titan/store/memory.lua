@@ -300,7 +300,8 @@ end
 ---@return "mine"|"done"
 ---@return any value of "done"
 function Memory:claim(key, wait_ms, owner, token)
-  local ledger, state, value = self.ledger, nil, nil
+  local ledger = self.ledger
+  local state, value
   if ledger then
     state, value = ledger:claim(key)
   else
