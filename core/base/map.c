@@ -5,11 +5,11 @@
 
 #define FIRST_CAP 16
 
-/* FNV-1a, 32 bits (Fowler, Noll, Vo; http://www.isthe.com/chongo/tech/comp/fnv/). Keys are names
- * that the program's own author chose, so a keyed hash is not needed. */
-static uint32_t hash_of(const char *key, size_t len)
+/* FNV-1a, 32 bits (Fowler, Noll, Vo; http://www.isthe.com/chongo/tech/comp/fnv/), from a start that
+ * the seed moves. Most keys are names that the program's own author chose, and need none. */
+static uint32_t hash_of(const struct map *m, const char *key, size_t len)
 {
-    uint32_t h = 2166136261u;
+    uint32_t h = 2166136261u ^ m->seed;
 
     for (size_t i = 0; i < len; i++) {
         h = (h ^ (unsigned char)key[i]) * 16777619u;
@@ -56,7 +56,7 @@ bool map_insert(struct map *m, struct map_node *node, const char *key, size_t ke
     }
     node->key = key;
     node->key_len = key_len;
-    node->hash = hash_of(key, key_len);
+    node->hash = hash_of(m, key, key_len);
     link_node(m, node);
     m->len++;
     return true;
@@ -64,7 +64,7 @@ bool map_insert(struct map *m, struct map_node *node, const char *key, size_t ke
 
 struct map_node *map_find(const struct map *m, const char *key, size_t key_len)
 {
-    uint32_t hash = hash_of(key, key_len);
+    uint32_t hash = hash_of(m, key, key_len);
     struct map_node *node = m->cap ? m->buckets[hash & (m->cap - 1)] : NULL;
 
     while (node != NULL && (node->hash != hash || node->key_len != key_len ||

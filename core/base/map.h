@@ -16,6 +16,8 @@ struct map_node {
 struct map {
     struct map_node **buckets;
     uint32_t len, cap; /* cap is zero or a power of two */
+    uint32_t seed; /* to be set while it is empty, to a secret, where keys may be chosen by those
+                    * who would like them to collide */
 };
 
 /* The key must not be in the map yet. False when memory is out. */

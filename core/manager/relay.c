@@ -305,9 +305,13 @@ static void relay(struct manager *m, struct process *from, const struct message 
 void manager_relay(struct manager *m, struct process *from, const struct message *request)
 {
     struct header header;
+    bool is_own;
 
+    header_read(request->header, &header);
+    is_own = header.service.len > 0 && header.service.at[0] == ':';
+    /* Who serves an own one reads its params, and sees for itself whether they are well-formed. */
     if (request->method.at == NULL ||
-        !well_formed(&from->data, request->payload, m->limits.nesting)) {
+        (!is_own && !well_formed(&from->data, request->payload, m->limits.nesting))) {
         peer_blame(&from->data, "a request whose params are malformed or that names no method");
         return;
     }
@@ -315,8 +319,7 @@ void manager_relay(struct manager *m, struct process *from, const struct message
         peer_blame(&from->data, "a request with the number of one that is under way");
         return;
     }
-    header_read(request->header, &header);
-    if (header.service.len > 0 && header.service.at[0] == ':') {
+    if (is_own) {
         m->events->asked(m->ctx, from, header.service, request);
     } else {
         relay(m, from, request, &header);

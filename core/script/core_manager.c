@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "script/core.h"
+#include "script/core_ledger.h"
 #include "script/core_manager.h"
 #include "script/core_pool.h"
 #include "script/guest_thread.h"
@@ -154,6 +155,7 @@ static void on_closed(void *ctx)
     struct script_manager *sm = ctx;
 
     manager_free(&sm->manager);
+    core_ledgers_part(sm);
     luaL_unref(sm->runtime->L, LUA_REGISTRYINDEX, sm->anchor);
     sm->anchor = LUA_NOREF;
 }
@@ -467,6 +469,7 @@ void core_add_manager(struct core_names *names)
     core_offer(names, functions);
     core_add_process(names);
     core_add_health(names);
+    core_add_ledger(names);
     core_add_pool(names);
     core_add_supervisor(names);
 }

@@ -23,7 +23,8 @@ struct script_manager {
     struct manager manager;
     struct runtime *runtime;
     struct log_sink log;
-    int anchor; /* keeps the userdata while the manager is open; LUA_NOREF when it is not */
+    int anchor;         /* keeps the userdata while the manager is open; LUA_NOREF when it is not */
+    struct map ledgers; /* by their space; see core_ledger.h */
 };
 
 /* What a Lua program holds of a process. */

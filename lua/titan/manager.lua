@@ -102,8 +102,15 @@ local function of_processes(checked)
   local self = setmetatable({
     config = checked, services = {}, class_names = {}, stopping = 0, events = events.new(),
     supervisors = setmetatable({}, { __mode = "k" }), running = {}, pools = {},
-    stores = shared_stores.new(checked.store),
   }, Manager)
+  self.stores = shared_stores.new(checked.store, {
+    open_ledger = function(space, max_entries)
+      return core.ledger_open(self.handle, space, max_entries)
+    end,
+    owner_of = function(process)
+      return self.services[process]
+    end,
+  })
   self.spawner = spawner.new(self)
   local boot = { path = package.path, cpath = package.cpath, preload = preloads(checked.preload) }
   self.handle = core.manager_open(boot, checked.limits, checked.logs.format,

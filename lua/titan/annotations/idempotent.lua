@@ -107,8 +107,9 @@ return {
         end
       end,
     })
+    local context_of = core.context
     return function(self, ...)
-      local context = core.context()
+      local context = context_of()
       if not context then
         return outer(self, ...)
       end

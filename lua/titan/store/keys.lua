@@ -7,6 +7,8 @@ local text = require "titan.text"
 
 local keys = {}
 
+local pcall, type = pcall, type
+
 local KEY_MAX <const> = 256 -- bytes; of a longer one its digest is kept
 
 ---@param place titan.Place
@@ -49,14 +51,17 @@ function keys.of(place, what, key_fn)
     return core.digest
   end
   return function(...)
-    local key = called(place, what, pcall(key_fn, ...))
-    if type(key) == "string" then
+    local ok, key = pcall(key_fn, ...)
+    local kind = ok and type(key)
+    if kind == "string" then
       return #key <= KEY_MAX and key or core.digest(key)
-    elseif type(key) ~= "number" then
+    elseif not ok then
+      called(place, what, false, key)
+    elseif kind ~= "number" then
       refuse(place, what, string.format("returned %s; it must return a string or a number",
-        type(key) == "nil" and "nil" or "a " .. text.given(key)))
+        key == nil and "nil" or "a " .. text.given(key)))
     end
-    return tostring(key)
+    return key .. "" -- the same as tostring, in half the time
   end
 end
 

@@ -50,17 +50,39 @@ local memory = {}
 ---@field package limits titan.Shelf of what titan.store.limits keeps, and which limit it is of
 ---@field package claims table<string, titan.StoreClaim>
 ---@field package claimed integer how many claims there are
+---@field package ledger? titan.Ledger
+---@field package owner_of? fun(process: userdata): any
 ---@field package max_entries integer
 ---@field package clock fun(): number ms
 local Memory = {}
 Memory.__index = Memory
 
----@param options? { max_entries: integer?, clock: (fun(): number)? }
+-- A ledger has the values in the place of a shelf, strings all of them. Of claims it knows which
+-- keys have one: those that the core made in it for a process, and has told nobody of, until
+-- somebody wants to wait for one (`take_over`); and those of `claims`.
+---@class titan.Ledger: titan.Shelf
+---@field claim fun(self: titan.Ledger, key: string): "mine"|"done"|nil, string?
+---@field hold fun(self: titan.Ledger, key: string)
+---@field let_go fun(self: titan.Ledger, key: string)
+---@field take_over fun(self: titan.Ledger, key: string): userdata?, integer? process and token
+---@field drop fun(self: titan.Ledger, process: userdata)
+---@field set_beside fun(self: titan.Ledger, count: integer)
+---@field close fun(self: titan.Ledger)
+
+---@class titan.MemoryOptions
+---@field max_entries? integer
+---@field clock? fun(): number ms
+---@field ledger? titan.Ledger with the same max_entries; its clock is core.monotonic_ms
+---@field owner_of? fun(process: userdata): any who claims in the ledger, as abandon_all is called;
+--- its `process` is that one
+
+---@param options? titan.MemoryOptions
 ---@return titan.MemoryStore
 function memory.new(options)
   options = options or {}
   return setmetatable({
-    values = shelf.new(), limits = shelf.new(), claims = {}, claimed = 0,
+    values = options.ledger or shelf.new(), limits = shelf.new(), claims = {}, claimed = 0,
+    ledger = options.ledger, owner_of = options.owner_of,
     max_entries = options.max_entries or math.maxinteger,
     clock = options.clock or core.monotonic_ms,
   }, Memory)
@@ -71,7 +93,8 @@ end
 --- How many values, claims and limits there are.
 ---@return integer
 function Memory:count()
-  return self.values.count + self.limits.count + self.claimed
+  local claimed = self.ledger and 0 or self.claimed -- which a ledger counts
+  return self.values:len() + self.limits:len() + claimed
 end
 
 -- Makes room for one more. Raises `limit_exceeded` when nothing can give way.
@@ -83,10 +106,10 @@ local function make_room(self)
   if self:count() < self.max_entries then
     return
   end
-  if not self.values:remove_oldest() and self.limits:sweep(now, self.limits.count) == 0 then
+  if not self.values:remove_oldest() and self.limits:sweep(now, self.limits:len()) == 0 then
     errors.raise("limit_exceeded", string.format("the store is full: max_entries = %d, and all of "
       .. "them are claims of calls that run (%d) or limits in use (%d)", self.max_entries,
-      self.claimed, self.limits.count))
+      self:count() - self.limits:len(), self.limits:len()))
   end
 end
 
@@ -171,6 +194,33 @@ local function tell_all(claim, outcome, value)
   end
 end
 
+---@param self titan.MemoryStore
+---@param key string
+---@return titan.StoreClaim?
+local function claim_on(self, key)
+  local claim, ledger = self.claims[key], self.ledger
+  if claim or not ledger then
+    return claim
+  end
+  local process, token = ledger:take_over(key)
+  if token then
+    claim = { owner = self.owner_of(process), token = token }
+    self.claims[key] = claim
+    self.claimed = self.claimed + 1
+  end
+  return claim
+end
+
+---@param self titan.MemoryStore
+---@param key string
+local function remove_claim(self, key)
+  self.claims[key] = nil
+  self.claimed = self.claimed - 1
+  if self.ledger then
+    self.ledger:let_go(key)
+  end
+end
+
 -- The claim goes to the first that waits, or is gone.
 ---@param self titan.MemoryStore
 ---@param key string
@@ -182,8 +232,7 @@ local function pass_on(self, key, claim)
     claim.owner, claim.token = heir.owner, heir.token
     tell(heir, "mine")
   elseif self.claims[key] == claim then
-    self.claims[key] = nil
-    self.claimed = self.claimed - 1
+    remove_claim(self, key)
   end
 end
 
@@ -238,7 +287,7 @@ end
 ---@param key string
 ---@return boolean
 function Memory:is_at_once(key)
-  return not self.claims[key]
+  return not claim_on(self, key)
 end
 
 --- The value of the key, or the right to find it out: who gets "mine" settles or abandons it.
@@ -251,15 +300,26 @@ end
 ---@return "mine"|"done"
 ---@return any value of "done"
 function Memory:claim(key, wait_ms, owner, token)
-  local value = self:get(key)
+  local ledger = self.ledger
+  local state, value
+  if ledger then
+    state, value = ledger:claim(key)
+  else
+    value = self:get(key)
+  end
   if value ~= nil then
     return "done", value
   end
-  local claim = self.claims[key]
-  if claim then
-    return wait(self, key, claim, wait_ms, owner, token)
+  if not state then
+    local claim = claim_on(self, key)
+    if claim then
+      return wait(self, key, claim, wait_ms, owner, token)
+    end
+    make_room(self)
+    if ledger then
+      ledger:hold(key)
+    end
   end
-  make_room(self)
   self.claims[key] = { owner = owner, token = token }
   self.claimed = self.claimed + 1
   return "mine"
@@ -272,7 +332,7 @@ end
 ---@param token any
 ---@return titan.StoreClaim?
 local function claim_of(self, key, owner, token)
-  local claim = self.claims[key]
+  local claim = claim_on(self, key)
   return claim and claim.owner == owner and claim.token == token and claim or nil
 end
 
@@ -286,8 +346,7 @@ end
 function Memory:settle(key, value, ttl_ms, owner, token)
   local claim = claim_of(self, key, owner, token)
   if claim then
-    self.claims[key] = nil
-    self.claimed = self.claimed - 1
+    remove_claim(self, key)
     tell_all(claim, "done", value)
   end
   if ttl_ms == 0 then
@@ -318,6 +377,9 @@ end
 --- The owner is gone: its claims are abandoned, and it waits for none any more.
 ---@param owner any
 function Memory:abandon_all(owner)
+  if self.ledger then
+    self.ledger:drop(owner.process)
+  end
   local gone = errors.new("worker_lost", "the process that waited has ended")
   for key, claim in next, self.claims do
     local waiter = claim.first
@@ -364,6 +426,9 @@ function Memory:take(key, limit)
   local state = limit_state(self, key, limit, now)
   local is_taken, retry_after_ms = limits.take(state, limit, now)
   self.limits:put(key, state, state.expires)
+  if self.ledger then
+    self.ledger:set_beside(self.limits:len())
+  end
   return is_taken, retry_after_ms
 end
 
@@ -371,6 +436,10 @@ end
 function Memory:close()
   local closed = errors.new("shutting_down", "the store was closed")
   local claims = self.claims
+  if self.ledger then
+    self.ledger:close()
+    self.ledger = nil
+  end
   self.values, self.limits, self.claims, self.claimed = shelf.new(), shelf.new(), {}, 0
   for _, claim in next, claims do
     tell_all(claim, "failed", closed)

@@ -6,6 +6,8 @@
 
 local core = require "titan.core"
 
+local encode_list = core.encode_list
+
 local once = {}
 
 ---@class titan.Once
@@ -36,9 +38,9 @@ local function as_kept(use, ...)
   if use.in_memory then
     return table.pack(...)
   elseif not use.lenient then
-    return core.encode_list("result", ...)
+    return encode_list("result", ...)
   end
-  local ok, kept = pcall(core.encode_list, "result", ...)
+  local ok, kept = pcall(encode_list, "result", ...)
   return ok and kept or nil
 end
 
@@ -87,6 +89,32 @@ function once.results(use, kept)
   return core.decode_list(kept)
 end
 
+---@param use titan.Once
+---@param try titan.RemoteTry
+local function keep_of_try(use, try, ...)
+  local kept = as_kept(use, ...)
+  if kept ~= nil then
+    try:settle(kept, use.ttl)
+  end
+  return ...
+end
+
+-- The same as claim and run, of a store that has the two as one: fewer steps for each call.
+---@param use titan.Once
+---@param key string
+---@param inner titan.MethodFn
+---@param self table
+---@param ... any
+---@return any ...
+local function call_by_try(use, key, inner, self, ...)
+  local try <close> = use.store:try(key)
+  local kept = try:claim()
+  if kept ~= nil then
+    return once.results(use, kept)
+  end
+  return keep_of_try(use, try, inner(self, ...))
+end
+
 --- Runs it, waits for it, or finds its results.
 ---@param use titan.Once
 ---@param key string
@@ -95,6 +123,9 @@ end
 ---@param ... any
 ---@return any ...
 function once.call(use, key, inner, self, ...)
+  if use.ttl and use.store.try then
+    return call_by_try(use, key, inner, self, ...)
+  end
   local state, kept = use.store:claim(key)
   if state == "mine" then
     return once.run(use, key, inner, self, ...)

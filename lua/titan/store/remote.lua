@@ -9,6 +9,8 @@ local core = require "titan.core"
 local remote_error = require "titan.remote_error"
 local tasks = require "titan.tasks"
 
+local setmetatable = setmetatable
+
 local remote = {}
 
 ---@class titan.RemoteStore
@@ -17,7 +19,9 @@ local remote = {}
 ---@field package max_entries integer?
 ---@field package tokens table<string, integer> of the claims that this process has
 ---@field package ask table<string, fun(self: titan.RemoteStore, ...): ...> a request each
+---@field package ask_claim fun(self: titan.RemoteStore, ...): ... one of them
 ---@field package tell_settle fun(self: titan.RemoteStore, ...) one that is not waited for
+---@field package end_claim fun(self: titan.RemoteStore, ...) whichever of the two it is to be
 local Remote = {}
 Remote.__index = Remote
 
@@ -37,7 +41,9 @@ function remote.new(kind, space, max_entries)
   for _, name in ipairs(OPERATIONS) do
     self.ask[name] = core.service_method(nil, self, name, ":store", 0)
   end
+  self.ask_claim = self.ask.claim
   self.tell_settle = core.service_teller(nil, self, "settle", ":store", 0)
+  self.end_claim = kind == "manager" and self.tell_settle or self.ask.settle
   return self
 end
 
@@ -96,6 +102,55 @@ function Pending.__close(pending)
   if not pending.answered then
     give_up(pending.store, pending.key, pending.token)
   end
+end
+
+-- One try ---------------------------------------------------------------------------------
+
+--- A claim in the hands of one function, which has it as a to-be-closed variable: what it does not
+--- settle is given up.
+---@class titan.RemoteTry
+---@field package store titan.RemoteStore
+---@field package key string
+---@field package token integer
+---@field package is_over boolean
+local Try = {}
+Try.__index = Try
+
+---@param try titan.RemoteTry
+function Try.__close(try)
+  if not try.is_over then
+    give_up(try.store, try.key, try.token)
+  end
+end
+
+--- The value of the key; nil with the claim, of which there is none yet. Waits as `claim` does.
+---@return any value
+function Try:claim()
+  local store = self.store
+  local state, value = store.ask_claim(store, store.kind, store.space, store.max_entries, self.key,
+    self.token)
+  if state == "mine" then
+    return nil
+  end
+  self.is_over = true
+  return value
+end
+
+--- Ends the claim with a value, as `Remote:settle` does.
+---@param value string
+---@param ttl_ms? integer
+function Try:settle(value, ttl_ms)
+  local store = self.store
+  store.end_claim(store, store.kind, store.space, store.max_entries, self.key, self.token, value,
+    ttl_ms)
+  self.is_over = true
+end
+
+---@param key string
+---@return titan.RemoteTry to be closed
+function Remote:try(key)
+  last_token = last_token + 1
+  return setmetatable({ store = self, key = key, token = last_token, is_over = false }, Try)
 end
 
 -- The operations -----------------------------------------------------------------------------

@@ -15,16 +15,25 @@ local shared = {}
 
 ---@class titan.SharedStores
 ---@field package config titan.StoreConfig
+---@field package home? titan.StoresHome
 ---@field package kinds { manager: table<string, table>, sqlite: table<string, table> } by space
 ---@field package file? titan.Future of the file behind those of the kind sqlite, once somebody
 --- needs it
 local Shared = {}
 Shared.__index = Shared
 
+--- A manager with processes: what these ask of its stores of the kind "manager" is answered by the
+--- core where nobody has to wait, see titan.store.memory.
+---@class titan.StoresHome
+---@field open_ledger fun(space: string, max_entries: integer?): titan.Ledger
+---@field owner_of fun(process: userdata): any
+
 ---@param config titan.StoreConfig
+---@param home? titan.StoresHome
 ---@return titan.SharedStores
-function shared.new(config)
-  return setmetatable({ config = config, kinds = { manager = {}, sqlite = {} } }, Shared)
+function shared.new(config, home)
+  return setmetatable({ config = config, home = home, kinds = { manager = {}, sqlite = {} } },
+    Shared)
 end
 
 -- Not a part of the request that was the first to need it.
@@ -51,12 +60,19 @@ local function file_of(self)
   return file
 end
 
+---@param self titan.SharedStores
 ---@param file titan.StoreFile|false
 ---@param space string
 ---@param max_entries integer?
-local function new_store(file, space, max_entries)
-  local engine = memory.new { max_entries = max_entries }
-  return file and durable.new(engine, file, space) or engine
+local function new_store(self, file, space, max_entries)
+  if file then
+    return durable.new(memory.new { max_entries = max_entries }, file, space)
+  end
+  local home = self.home
+  return memory.new {
+    max_entries = max_entries, ledger = home and home.open_ledger(space, max_entries),
+    owner_of = home and home.owner_of,
+  }
 end
 
 --- The store of a kind and a space, made when it is first asked for.
@@ -74,7 +90,7 @@ function Shared:store(kind, space, max_entries)
   if not known then
     local file = kind == "sqlite" and file_of(self)
     known = spaces[space] -- made by another while the file was opened
-      or new_store(file, space, math.type(max_entries) == "integer" and max_entries or nil)
+      or new_store(self, file, space, math.type(max_entries) == "integer" and max_entries or nil)
     spaces[space] = known
   end
   return known
@@ -105,7 +121,7 @@ function Shared:close()
       store:close()
     end
   end
-  self.kinds = { manager = {}, sqlite = {} }
+  self.kinds, self.home = { manager = {}, sqlite = {} }, nil
   local opening = self.file
   self.file = nil
   if opening then

@@ -14,7 +14,7 @@ local KEY <const>, VALUE <const>, EXPIRES <const>, NEWER <const>, OLDER <const> 
 ---@alias titan.ShelfItem any[] key, value, expires, newer, older
 
 ---@class titan.Shelf
----@field count integer
+---@field package count integer
 ---@field package items table<string, titan.ShelfItem>
 ---@field package ring titan.ShelfItem before the oldest and behind the newest
 ---@field package cursor titan.ShelfItem what the next sweep looks at
@@ -100,6 +100,11 @@ function Shelf:put(key, value, expires)
   newest[NEWER], ring[OLDER] = item, item
   self.items[key] = item
   self.count = self.count + 1
+end
+
+---@return integer
+function Shelf:len()
+  return self.count
 end
 
 ---@param key string
