@@ -119,7 +119,7 @@
 --- For how many microseconds, at the most, the manager's thread and those of workers look for the
 --- next message before they sleep (0 to 1000): calls to workers of isolation "worker" and "thread"
 --- take less time, and processors work instead of waiting. Adapts: who looks in vain looks ever less.
---- Never with a single processor. (default: 0, sleep at once)
+--- Never with a single processor; 0 sleeps at once. (default: 0)
 ---@field spin_us? integer
 --- SIGTERM and SIGINT end the run gracefully, a second one at once. (default: true)
 ---@field handle_signals? boolean
