@@ -51,6 +51,18 @@ local function only_buffer(pid)
   end
 end
 
+-- Where a process has the only buffer that it has mapped.
+local function only_mapping(pid)
+  local found
+  for line in io.lines("/proc/" .. math.tointeger(pid) .. "/maps") do
+    if line:find("memfd:titan-buffer", 1, true) then
+      assert(not found, "two are mapped")
+      found = line:match "^%S+"
+    end
+  end
+  return assert(found, "none is mapped")
+end
+
 local function own(name)
   return descriptors(luv.os_getpid(), name or "titan-buffer")
 end
@@ -156,6 +168,60 @@ describe("a buffer", function()
     collectgarbage()
   end)
 
+  describe("that is large and was garbage is kept for a second", function()
+    -- Looked at, or there would be nothing worth keeping.
+    local function looked_at(len)
+      return titan.buffer(len):set_byte(1, 7)
+    end
+
+    local function in_its_time(fn)
+      return managed(function()
+        local clock <close> = titan.testing.virtual_clock()
+        collectgarbage()
+        clock:advance(1000)
+        fn(clock, own())
+      end)
+    end
+
+    it("and then no longer", in_its_time(function(clock, before)
+      looked_at(MIB)
+      collectgarbage()
+      assert.equal(before + 1, own())
+      clock:advance(500)
+      looked_at(MIB)
+      collectgarbage()
+      clock:advance(999)
+      assert.equal(before + 2, own())
+      clock:advance(1)
+      assert.equal(before, own())
+    end))
+
+    it("but only a few, of some MiB together", in_its_time(function(_, before)
+      for _ = 1, 10 do
+        looked_at(MIB)
+        collectgarbage()
+      end
+      assert.equal(before + 4, own())
+      looked_at(7 * MIB)
+      collectgarbage()
+      assert.equal(before + 2, own())
+      looked_at(9 * MIB)
+      collectgarbage()
+      assert.equal(before + 2, own())
+    end))
+
+    it("but not a small, an unseen or one let go by hand", in_its_time(function(_, before)
+      looked_at(255 * KIB)
+      titan.buffer(MIB)
+      looked_at(MIB):release()
+      do
+        local _ <close> = looked_at(MIB)
+      end
+      collectgarbage()
+      assert.equal(before, own())
+    end))
+  end)
+
   it("has no digest and no place in a store", function()
     expect.error("validation_failed", titan.digest, titan.buffer(1))
     expect.error("validation_failed", require("titan.core").encode, { titan.buffer(1) })
@@ -175,6 +241,22 @@ describe("a buffer that is sent", function()
     assert.equal("HERE!", b:read(5, 5))
     local made = worker:make "made there"
     assert.equal("made there", made:read())
+  end))
+
+  it("is mapped once, as often as it comes", managed(function(pm)
+    local worker, b = pm:spawn(WORKER), titan.buffer(MIB)
+    local pid = worker:pid()
+    worker:write(b, 1, "here")
+    worker:drop() -- that was garbage
+    for _ = 1, 3 do
+      local first = only_mapping(pid)
+      worker:keep(b)
+      worker:write(b, 1, "there")
+      worker:drop()
+      assert.equal(first, only_mapping(pid))
+    end
+    assert.equal("there", b:read(1, 5))
+    assert.equal(1, descriptors(pid, "titan-buffer"))
   end))
 
   it("is there for who holds it, also when others were killed", managed(function(pm)

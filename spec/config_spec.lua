@@ -48,7 +48,7 @@ local defaults = {
   testing = { use_mock_spawner = false },
   advanced = {
     graceful_shutdown_timeout = 5000, liveness_sweep_interval = 30000, interrupt_grace = 1000,
-    spare_worker = true, handle_signals = true,
+    spare_worker = true, spin_us = 0, handle_signals = true,
   },
   logs = { format = "auto" },
   limits = { frame = 67108864, nesting = 64, outstanding = 65536 },
@@ -112,6 +112,7 @@ describe("config.check", function()
     { "advanced.graceful_shutdown_timeout", 0 },
     { "advanced.graceful_shutdown_timeout", "10s", 10000 },
     { "advanced.handle_signals", false },
+    { "advanced.spin_us", 0 }, { "advanced.spin_us", 1000 },
     { "monitoring.metrics", false },
     { "monitoring.health_check.interval", "1s", 1000 },
     { "monitoring.health_check.timeout", 1 },
@@ -190,6 +191,9 @@ describe("config.check", function()
     { "advanced.graceful_shutdown_timeout", false,
       "expected a duration " .. MILLISECONDS .. ", given boolean false" },
     { "advanced.handle_signals", "yes", 'expected true or false, given string "yes"' },
+    { "advanced.spin_us", -1, "expected an integer from 0 to 1000, given number -1" },
+    { "advanced.spin_us", 1001, "expected an integer from 0 to 1000, given number 1001" },
+    { "advanced.spin_us", "50", 'expected an integer from 0 to 1000, given string "50"' },
     { "monitoring.health_check", true, "expected a table or false, given boolean true" },
     { "monitoring.health_check.interval", 0, "expected a duration from 1ms to 24h "
       .. MILLISECONDS .. ", given number 0" },

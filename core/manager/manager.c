@@ -251,6 +251,7 @@ int manager_open(struct manager *m, struct reactor *r, const struct manager_opti
     flusher_init(&m->turn, end_of_turn);
     m->sweep_interval_ms = options->sweep_interval_ms;
     m->interrupt_grace_ms = options->interrupt_grace_ms;
+    m->spin_us = options->spin_us;
     spare_init(m, options->spare);
     m->groups.root = options->cgroup_root ? strdup(options->cgroup_root) : NULL;
     if (!manager_sweep_later(m)) {
@@ -267,6 +268,7 @@ int manager_open(struct manager *m, struct reactor *r, const struct manager_opti
         manager_groups_close(m);
         return why->code;
     }
+    reactor_spin(r, (uint64_t)m->spin_us * 1000u);
     return TITAN_OK;
 }
 

@@ -59,6 +59,7 @@ struct manager {
     struct timer sweep;
     uint32_t sweep_interval_ms;
     uint32_t interrupt_grace_ms;
+    uint32_t spin_us;
     unsigned sweeps;
     struct manager_groups groups;
     bool closing;
@@ -71,6 +72,10 @@ struct manager_options {
     const char *cgroup_root;    /* NULL, or see cgroups_find; copied */
     /* How long a worker that was interrupted may go on before it is killed (watchdog.h). */
     uint32_t interrupt_grace_ms;
+    /* How long threads, this loop's too, look for mail before they sleep, at the most
+     * (base/spin.h). Of several managers of a loop the one that was opened last has it its way. 0:
+     * not at all. */
+    uint32_t spin_us;
     bool spare;       /* whether a worker is forked ahead of its need (spare.h) */
     struct span boot; /* goes to the zygote, which starts at once */
     const struct thread_guest *thread_guest; /* what runs on threads */

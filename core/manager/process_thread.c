@@ -49,8 +49,8 @@ static int prepare(struct process *p)
         code = m->directory ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
     }
     if (code == TITAN_OK && p->body == &body_thread && m->sched == NULL) {
-        m->sched =
-            sched_open(&(struct sched_options){.threads = m->threads, .overdue = thread_overdue});
+        m->sched = sched_open(&(struct sched_options){
+            .threads = m->threads, .spin_us = m->spin_us, .overdue = thread_overdue});
         code = m->sched ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
     }
     if (code < 0) {
@@ -69,6 +69,7 @@ static void begin(struct process *p)
         .guest = m->thread_guest,
         .r = m->reactor,
         .boot = {buf_front(&m->boot), buf_len(&m->boot)},
+        .spin_us = m->spin_us,
         .ended = thread_ended,
         .owner = p,
     };

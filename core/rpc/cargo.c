@@ -444,6 +444,9 @@ const char *cargo_string(struct cargo *c, struct span ext, struct span *string)
         return "a string that is referred to twice";
     }
     p->used = true;
+    if (p->kind == PIECE_BLOCK) {
+        shm_prefault(p->view->memory, p->offset, p->len);
+    }
     *string = (struct span){p->at, p->len};
     return NULL;
 }

@@ -1,8 +1,8 @@
 #include "rpc/lane.h"
 
 #include <stdlib.h>
-#include <string.h>
 
+#include "base/copy.h"
 #include "wire/message.h"
 
 /* An arena that has been empty for so long gives pages back. */
@@ -62,7 +62,8 @@ int64_t lane_place(struct lane *l, const void *bytes, size_t len)
     }
     offset = l->ours != NULL ? arena_take(l->ours, len) : -1;
     if (offset >= 0) {
-        memcpy(l->ours->at + offset, bytes, len);
+        shm_prefault(l->ours->memory, (size_t)offset, len);
+        copy_much(l->ours->at + offset, bytes, len);
     }
     return offset;
 }

@@ -5,54 +5,12 @@
 #include <lualib.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "script/core.h"
 #include "script/runtime.h"
 
-/* The addresses are keys of the registry. */
-static const char metatable_key, known_key, pressure_key;
-
-/* ---- what the garbage collector does not see ---- */
-
-/* A userdata is small, what it holds is not: so many of them, or so many bytes, and a collection is
- * due, after which twice what has survived may come. */
-#define FIRST_LIVE 128
-#define FIRST_BYTES ((size_t)64 << 20)
-
-struct pressure {
-    size_t live, live_max;
-    size_t bytes, bytes_max;
-};
-
-static struct pressure *pressure_of(lua_State *L)
-{
-    struct pressure *p;
-
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &pressure_key) == LUA_TNIL) {
-        lua_pop(L, 1);
-        p = lua_newuserdatauv(L, sizeof *p, 0);
-        *p = (struct pressure){0, FIRST_LIVE, 0, FIRST_BYTES};
-        lua_pushvalue(L, -1);
-        lua_rawsetp(L, LUA_REGISTRYINDEX, &pressure_key);
-    }
-    p = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    return p;
-}
-
-static size_t twice(size_t now, size_t least)
-{
-    return now > least / 2 ? now * 2 : least;
-}
-
-static void make_room(lua_State *L, struct pressure *p, size_t bytes)
-{
-    if (p->live < p->live_max && p->bytes + bytes <= p->bytes_max) {
-        return;
-    }
-    lua_gc(L, LUA_GCCOLLECT);
-    p->live_max = twice(p->live + 1, FIRST_LIVE);
-    p->bytes_max = twice(p->bytes + bytes, FIRST_BYTES);
-}
+/* Its address is a key of the registry. */
+static const char metatable_key;
 
 /* ---- making ---- */
 
@@ -72,56 +30,17 @@ const struct buffer *buffer_test(lua_State *L, int index)
     return is ? b : NULL;
 }
 
-/* Pushes the table from inodes to a buffer of that memory, which it keeps from nothing. */
-static void push_known(lua_State *L)
-{
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &known_key) == LUA_TTABLE) {
-        return;
-    }
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "v");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &known_key);
-}
-
-/* For the buffer at the top: the same memory as another buffer has it, or as it came. */
-static struct shm *settle(lua_State *L, struct shm *memory)
-{
-    const struct buffer *known;
-
-    push_known(L);
-    lua_rawgeti(L, -1, (lua_Integer)memory->inode);
-    known = buffer_test(L, -1);
-    if (known != NULL && known->memory != NULL && shm_is_same(known->memory, memory)) {
-        memory = known->memory;
-    } else {
-        lua_pushvalue(L, -3);
-        lua_rawseti(L, -3, (lua_Integer)memory->inode);
-    }
-    memory = shm_ref(memory);
-    lua_pop(L, 2);
-    return memory;
-}
-
 void buffer_push(lua_State *L, struct shm *memory, size_t offset, size_t len)
 {
-    struct pressure *p = pressure_of(L);
-    struct buffer *b;
+    struct buffer *b = lua_newuserdatauv(L, sizeof *b, 0);
 
-    make_room(L, p, len);
-    b = lua_newuserdatauv(L, sizeof *b, 0);
     memset(b, 0, sizeof *b);
     push_metatable(L);
     lua_setmetatable(L, -2);
-    b->memory = settle(L, memory);
+    b->held = buffer_memory_hold(L, memory, len);
+    b->memory = b->held->memory;
     b->offset = offset;
     b->len = len;
-    p->live++;
-    p->bytes += len;
 }
 
 /* ---- arguments ---- */
@@ -195,6 +114,15 @@ static struct range check_range(lua_State *L, int index, const struct buffer *b)
     return range_of(L, b, pos, luaL_optinteger(L, index + 1, rest));
 }
 
+/* Where it is, for who reads or writes all of it. */
+static uint8_t *range_at(lua_State *L, const struct buffer *b, struct range r)
+{
+    uint8_t *at = bytes_of(L, b);
+
+    shm_prefault(b->memory, b->offset + r.at, r.len);
+    return at + r.at;
+}
+
 static uint8_t check_byte(lua_State *L, int index)
 {
     lua_Integer v = luaL_checkinteger(L, index);
@@ -211,7 +139,7 @@ static int buffer_read(lua_State *L)
     const struct buffer *b = check_held(L, 1);
     struct range r = check_range(L, 2, b);
 
-    lua_pushlstring(L, (const char *)bytes_of(L, b) + r.at, r.len);
+    lua_pushlstring(L, (const char *)range_at(L, b, r), r.len);
     return 1;
 }
 
@@ -220,20 +148,24 @@ static int buffer_write(lua_State *L)
 {
     const struct buffer *b = check_held(L, 1);
     lua_Integer pos = luaL_checkinteger(L, 2);
+    const struct buffer *from = NULL;
     const uint8_t *bytes;
     struct range r;
     size_t len;
 
     if (buffer_test(L, 3) != NULL) {
-        const struct buffer *from = check_held(L, 3);
-
-        bytes = bytes_of(L, from);
+        from = check_held(L, 3);
+        bytes = range_at(L, from, (struct range){0, from->len});
         len = from->len;
     } else {
         bytes = (const uint8_t *)luaL_checklstring(L, 3, &len);
     }
     r = range_of(L, b, pos, (lua_Integer)len);
-    memmove(bytes_of(L, b) + r.at, bytes, len);
+    if (from == NULL || !shm_is_same(from->memory, b->memory)) {
+        copy_much(range_at(L, b, r), bytes, len);
+    } else {
+        memmove(range_at(L, b, r), bytes, len);
+    }
     lua_settop(L, 1);
     return 1;
 }
@@ -266,7 +198,7 @@ static int buffer_fill(lua_State *L)
     uint8_t byte = lua_isnoneornil(L, 2) ? 0 : check_byte(L, 2);
     struct range r = check_range(L, 3, b);
 
-    memset(bytes_of(L, b) + r.at, byte, r.len);
+    memset(range_at(L, b, r), byte, r.len);
     lua_settop(L, 1);
     return 1;
 }
@@ -367,18 +299,25 @@ static int buffer_resize(lua_State *L)
     return script_raise(L, &why);
 }
 
-static int buffer_release(lua_State *L)
+static int let_go(lua_State *L, bool by_hand)
 {
     struct buffer *b = check(L, 1);
 
     if (b->memory != NULL) {
-        struct pressure *p = pressure_of(L);
-
-        p->live--;
-        p->bytes -= b->len;
-        shm_unref(&b->memory);
+        b->memory = NULL;
+        buffer_memory_let_go(L, b->held, b->len, by_hand);
     }
     return 0;
+}
+
+static int buffer_release(lua_State *L)
+{
+    return let_go(L, true);
+}
+
+static int buffer_gc(lua_State *L)
+{
+    return let_go(L, false);
 }
 
 static int buffer_len(lua_State *L)
@@ -414,8 +353,9 @@ static int buffer_eq(lua_State *L)
 static void push_metatable(lua_State *L)
 {
     static const luaL_Reg metamethods[] = {
-        {"__len", buffer_len},       {"__tostring", buffer_tostring}, {"__eq", buffer_eq},
-        {"__close", buffer_release}, {"__gc", buffer_release},        {NULL, NULL},
+        {"__len", buffer_len}, {"__tostring", buffer_tostring},
+        {"__eq", buffer_eq},   {"__close", buffer_release},
+        {"__gc", buffer_gc},   {NULL, NULL},
     };
     static const luaL_Reg methods[] = {
         {"read", buffer_read},
@@ -454,6 +394,7 @@ static struct shm *make(lua_State *L, size_t len)
 
     if (memory == NULL && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
         lua_gc(L, LUA_GCCOLLECT);
+        buffer_memory_forget_idle(runtime_of(L));
         memory = shm_new("titan-buffer", len);
     }
     if (memory == NULL) {
@@ -503,7 +444,7 @@ static int core_buffer(lua_State *L)
         return lua_error(L);
     }
     if (bytes != NULL) {
-        memcpy(bytes_of(L, check(L, -1)), bytes, len);
+        copy_much(range_at(L, check(L, -1), (struct range){0, len}), bytes, len);
     }
     return 1;
 }

@@ -10,18 +10,18 @@
 
 #include <lua.h>
 
-#include "transport/shm.h"
+#include "script/buffer_memory.h"
 
 struct buffer {
-    struct shm *memory; /* NULL once released */
+    struct shm *memory; /* of `held`; NULL once released */
+    struct held_memory *held;
     size_t offset, len; /* the part of it that this is */
 };
 
 /* The buffer at `index`, released or not; NULL when there is something else. Raises no error. */
 const struct buffer *buffer_test(lua_State *L, int index);
 
-/* Pushes one, with a reference of its own. When another buffer of this state has the same memory
- * it shares that one's mapping and descriptor. May raise a Lua memory error. */
+/* Pushes one, with a reference of its own. May raise a Lua memory error. */
 void buffer_push(lua_State *L, struct shm *memory, size_t offset, size_t len);
 
 #endif

@@ -30,6 +30,13 @@ static int core_monotonic_ms(lua_State *L)
     return 1;
 }
 
+/* spin_us() -> for how long this state's own loop looks for mail before it sleeps, at the most */
+static int core_spin_us(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)(runtime_of(L)->reactor.spin.limit_ns / 1000u));
+    return 1;
+}
+
 /* ---- holding it ---- */
 
 /* clock_hold() -> whether it was not held before */
@@ -143,6 +150,7 @@ void core_add_clock(struct core_names *names)
     static const luaL_Reg functions[] = {
         {"now_ms", core_now_ms},
         {"monotonic_ms", core_monotonic_ms},
+        {"spin_us", core_spin_us},
         {"clock_hold", core_clock_hold},
         {"clock_move", core_clock_move},
         {"clock_set_wall", core_clock_set_wall},

@@ -202,7 +202,7 @@ int core_encode_own(lua_State *L, int index, struct buf *b, struct failure *why)
 static int manager_gc(lua_State *L);
 
 /* manager_open(boot, limits, log_format, on_event, sweep_interval, spare, serve, interrupt_grace,
- * threads or nil) -> manager */
+ * threads or nil, spin_us) -> manager */
 static int manager_open_lua(lua_State *L)
 {
     static const struct manager_events events = {
@@ -229,6 +229,7 @@ static int manager_open_lua(lua_State *L)
     options.thread_guest = &guest_on_thread;
     (void)interrupt_install();
     options.threads = (unsigned)luaL_optinteger(L, 9, 0);
+    options.spin_us = (uint32_t)luaL_checkinteger(L, 10);
     runtime_reactor(rt);
     sm = lua_newuserdatauv(L, sizeof *sm, 4);
     memset(sm, 0, sizeof *sm);

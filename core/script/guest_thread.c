@@ -35,6 +35,9 @@ static bool open_worker(struct guest *g, struct thread *t)
         inproc_abandon(t->links.control, 1);
         return false;
     }
+    if (!t->by_turns) {
+        reactor_spin(&rt->reactor, (uint64_t)t->spin_us * 1000u);
+    }
     if (worker_open_links(&g->worker, &rt->reactor, &t->links, &guest_handlers, g) < 0 ||
         !thread_output_open(g)) {
         return false;

@@ -154,6 +154,7 @@ static int runtime_gc(lua_State *L)
     struct runtime *rt = lua_touserdata(L, 1);
 
     tasks_close(rt);
+    buffer_memory_close(rt);
     watch_close(&rt->inner);
     if (rt->reactor_open) {
         reactor_close(&rt->reactor);
@@ -194,6 +195,7 @@ static int runtime_new(lua_State *L)
     rt->memory = state_memory_of(L);
     tasks_open(rt);
     clock_open(rt);
+    buffer_memory_open(rt);
     rt->mail = mail;
     rt->bare = mail != NULL;
     if (!rt->bare) {

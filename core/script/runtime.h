@@ -9,6 +9,7 @@
 
 #include "base/errors.h"
 #include "base/ids.h"
+#include "script/buffer_memory.h"
 #include "script/interrupt.h"
 #include "spawn/sched.h"
 #include "transport/reactor.h"
@@ -33,8 +34,9 @@ struct runtime {
     struct interrupt interrupt;
     atomic_bool *dying;   /* whether the state is to end, whatever it does; or NULL */
     atomic_bool *overdue; /* whether its slice is over; or NULL */
-    struct list tasks;    /* that have begun and not ended */
-    struct list idle;     /* coroutines kept for the next task */
+    struct buffer_memory buffers;
+    struct list tasks; /* that have begun and not ended */
+    struct list idle;  /* coroutines kept for the next task */
     unsigned idle_len;
     struct list ready;          /* tasks to resume at the end of this turn */
     struct list preempted;      /* tasks to resume before anything else is done */

@@ -218,6 +218,7 @@ static int thread_open(struct sched_thread *t, struct sched *s, unsigned index)
     t->sched = s;
     t->index = index;
     t->random.state = index;
+    spin_init(&t->spin, (uint64_t)s->options.spin_us * 1000u, uv_available_parallelism());
     atomic_init(&t->first_due_ns, NEVER);
     t->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (t->bell < 0) {

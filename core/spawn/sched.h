@@ -36,6 +36,7 @@ struct unit;
 struct sched_options {
     unsigned threads;  /* 1 .. SCHED_THREADS_MAX; 0: as many as there are processors for us */
     unsigned slice_us; /* what a run should take at the most; 0: 5000 */
+    unsigned spin_us;  /* how long a thread looks for work before it sleeps, at the most */
 
     /*
      * The run `run` of `u` on thread `on` takes longer than a slice: called between one and two

@@ -52,6 +52,7 @@ struct sched_thread {
     bool sent;                         /* is the one that s->searching stands for */
     struct unit *pinned, *last_pinned; /* the queue of the pinned */
     struct random random;
+    struct spin spin;
     uv_loop_t loop;
     uv_async_t keeper; /* never sent: a loop without handles would not let the thread sleep */
     struct reactor reactor;

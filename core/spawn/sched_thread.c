@@ -339,6 +339,24 @@ static bool wait_for_bell(struct sched_thread *t, uint64_t ns)
     return fds[1].revents == 0;
 }
 
+/* Whether there is something to do, now or after a while that is too short to sleep. While it looks
+ * it is awake: nobody has to ring. */
+static bool look_for_work(struct sched_thread *t, uint64_t most_ns)
+{
+    uint64_t length_ns = spin_length_ns(&t->spin);
+    uint64_t until_ns;
+
+    if (length_ns == 0) {
+        return false;
+    }
+    until_ns = now_ns() + (length_ns < most_ns ? length_ns : most_ns);
+    while (may_sleep(t) && now_ns() < until_ns) {
+        spin_pause();
+    }
+    spin_ended(&t->spin, !may_sleep(t));
+    return !may_sleep(t);
+}
+
 /* False when the loop may have something to do. Does not wait in uv_run: callbacks that it calls
  * before it waits may wake units. */
 static bool sleep_well(struct sched_thread *t)
@@ -346,7 +364,7 @@ static bool sleep_well(struct sched_thread *t)
     uint64_t ns = left_ns(t);
     bool idle = false;
 
-    if (ns == 0) {
+    if (ns == 0 || look_for_work(t, ns)) {
         return false;
     }
     atomic_fetch_add_explicit(&t->sched->sleepers, 1, memory_order_relaxed);

@@ -284,6 +284,7 @@ static struct thread *thread_new(const struct thread_spec *spec)
     atomic_init(&t->holders, 1);
     sem_init(&t->has_ended, 0, 0);
     t->guest = spec->guest;
+    t->spin_us = spec->spin_us;
     t->ended = spec->ended;
     t->owner = spec->owner;
     t->over.deliver = deliver_over;

@@ -48,6 +48,7 @@ struct thread {
     const struct thread_guest *guest;
     struct worker_links links;
     struct buf boot;      /* for the guest */
+    uint32_t spin_us;     /* of its reactor, if it has a thread of its own */
     struct mailbox *mail; /* the thread's own */
     struct mailbox *to;   /* the manager's */
     struct post over;     /* tells the manager of the end */
@@ -86,6 +87,7 @@ struct thread_spec {
     struct reactor *r;   /* the manager's, which has a mailbox: `ended` is called in its turns */
     struct directory *directory;
     struct span boot; /* the guest's business; copied */
+    uint32_t spin_us; /* see reactor_spin; by turns it is the scheduler's */
     void (*ended)(struct thread *t);
     void *owner;
 };

@@ -61,16 +61,26 @@ static void tell_quiet(struct reactor *r)
 
 /* ---- the mail ---- */
 
+static void spin_for_mail(struct reactor *r)
+{
+    uint64_t length_ns = spin_length_ns(&r->spin);
+    uint64_t until_ns;
+
+    if (length_ns == 0) {
+        return;
+    }
+    until_ns = now_ns() + length_ns;
+    while (mailbox_is_empty(r->mail) && now_ns() < until_ns) {
+        spin_pause();
+    }
+    spin_ended(&r->spin, !mailbox_is_empty(r->mail));
+}
+
 /* With a post that came since the last look the loop must not sleep. */
 static void await_mail(struct reactor *r)
 {
-    uint64_t until_ns;
-
-    if (r->spin_ns > 0 && mailbox_is_empty(r->mail)) {
-        until_ns = now_ns() + r->spin_ns;
-        while (mailbox_is_empty(r->mail) && now_ns() < until_ns) {
-            spin_pause();
-        }
+    if (mailbox_is_empty(r->mail)) {
+        spin_for_mail(r);
     }
     if (!mailbox_fall_asleep(r->mail)) {
         reactor_stay_awake(r);
@@ -416,6 +426,11 @@ int reactor_open_mail(struct reactor *r)
     code = reactor_take_mail(r, m);
     mailbox_release(m);
     return code;
+}
+
+void reactor_spin(struct reactor *r, uint64_t limit_ns)
+{
+    spin_init(&r->spin, limit_ns, uv_available_parallelism());
 }
 
 void reactor_hold(struct reactor *r)

@@ -15,6 +15,7 @@
 
 #include "base/heap.h"
 #include "base/list.h"
+#include "base/spin.h"
 #include "transport/mailbox.h"
 
 #define SCRATCH_LEN ((size_t)128 * 1024)
@@ -44,7 +45,7 @@ struct reactor {
     unsigned held_by; /* what waits for mail and keeps the loop alive */
     bool paused;      /* see reactor_pause; only ever a bare one */
     unsigned whole;   /* what is done now must not be paused */
-    uint64_t spin_ns; /* how long to look for mail before sleeping */
+    struct spin spin; /* looking for mail before sleeping; off unless reactor_spin was called */
 };
 
 /* TITAN_OK or TITAN_E_LIMIT_EXCEEDED. The loop must outlive the reactor. */
@@ -60,6 +61,10 @@ void reactor_close(struct reactor *r);
  * it has one. TITAN_OK or TITAN_E_LIMIT_EXCEEDED. */
 int reactor_take_mail(struct reactor *r, struct mailbox *m);
 int reactor_open_mail(struct reactor *r);
+
+/* Before it sleeps the loop looks for mail, up to so long (base/spin.h); meanwhile nothing else is
+ * looked at, neither descriptors nor deadlines. 0: it sleeps at once. */
+void reactor_spin(struct reactor *r, uint64_t limit_ns);
 
 /* Something waits for mail: the loop stays alive. */
 void reactor_hold(struct reactor *r);

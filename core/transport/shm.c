@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define SEAL_EXEC 0x20 /* which some systems add by themselves (vm.memfd_noexec) */
+#define PREFAULT_MIN ((size_t)64 << 10) /* a few faults cost no more than a call */
+#define SEAL_EXEC 0x20                  /* which some systems add by themselves (vm.memfd_noexec) */
 
 /* ftruncate past RLIMIT_FSIZE is not only refused: it is a SIGXFSZ. */
 static bool is_too_large(size_t len)
@@ -136,8 +137,28 @@ uint8_t *shm_at(struct shm *s)
     return mapped;
 }
 
+void shm_prefault(struct shm *s, size_t offset, size_t len)
+{
+    size_t ready = atomic_load_explicit(&s->ready, memory_order_relaxed);
+    size_t end = offset + len;
+    uint8_t *at;
+
+    if (end <= ready || offset > ready || end - ready < PREFAULT_MIN) {
+        return;
+    }
+    at = atomic_load_explicit(&s->at, memory_order_relaxed);
+    /* Also for writing: pages of shared memory are mapped for both at once. Systems before 5.14 do
+     * not know it, and have the faults. */
+    (void)madvise(at + ready, end - ready, MADV_POPULATE_READ);
+    end -= end % (size_t)sysconf(_SC_PAGESIZE);
+    atomic_store_explicit(&s->ready, end, memory_order_relaxed);
+}
+
 void shm_clear(struct shm *s, size_t from)
 {
+    if (atomic_load_explicit(&s->ready, memory_order_relaxed) > from) {
+        atomic_store_explicit(&s->ready, from, memory_order_relaxed);
+    }
     if (from < s->len) {
         (void)fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
                         (off_t)(s->len - from));

@@ -23,6 +23,7 @@ struct shm {
     size_t len;
     uint64_t inode; /* the same memory has the same, whatever descriptor leads there */
     _Atomic(uint8_t *) at;
+    atomic_size_t ready; /* so much of it, from its beginning, has its pages in our mapping */
 };
 
 /* Zeroed memory. NULL, and errno says why, when memory or descriptors are out. */
@@ -40,6 +41,11 @@ void shm_unref(struct shm **s);
 /* Its bytes, for reading and writing; NULL when there is no room in the address space. Of a length
  * of 0 there is nothing to see, which is not NULL. */
 uint8_t *shm_at(struct shm *s);
+
+/* All of this part, which is mapped, is about to be read or written: its pages come in one go, a
+ * system call instead of a fault for each. Goes on where the last one ended; what lies elsewhere
+ * has its faults. May be called each time: it remembers. */
+void shm_prefault(struct shm *s, size_t offset, size_t len);
 
 /* Frees the pages from `from` on; they are zero when they are next looked at. */
 void shm_clear(struct shm *s, size_t from);

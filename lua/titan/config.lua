@@ -93,6 +93,10 @@ manager_fields.advanced = {
       doc = "native threads that workers of isolation \"thread\" share; as many as there are "
         .. "processors if left out",
     },
+    spin_us = {
+      kind = "integer", min = 0, max = 1000, default = 0,
+      doc = "microseconds for which threads look for messages before they sleep, at the most",
+    },
     handle_signals = { kind = "boolean", default = true, doc = "stop gracefully on TERM and INT" },
     temp_dir = { kind = "string", pending = "temporary files" },
   },
@@ -173,6 +177,7 @@ config.schemas = { manager = manager_schema, spawn = spawn_schema }
 ---@field interrupt_grace integer ms
 ---@field spare_worker boolean
 ---@field threads? integer
+---@field spin_us integer
 ---@field handle_signals boolean
 
 ---@class titan.SpawnOptions every duration in ms

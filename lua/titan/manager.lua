@@ -120,7 +120,8 @@ local function of_processes(checked)
     end, checked.advanced.liveness_sweep_interval, checked.advanced.spare_worker,
     function(process, ...)
       return serving.serve(self, self.services[process], ...)
-    end, checked.advanced.interrupt_grace, checked.advanced.threads)
+    end, checked.advanced.interrupt_grace, checked.advanced.threads,
+    checked.advanced.spin_us)
   return self
 end
 

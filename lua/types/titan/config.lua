@@ -116,6 +116,11 @@
 --- Native threads that workers of isolation "thread" share; as many as there are processors unless
 --- told.
 ---@field threads? integer
+--- For how many microseconds, at the most, the manager's thread and those of workers look for the
+--- next message before they sleep (0 to 1000): calls to workers of isolation "worker" and "thread"
+--- take less time, and processors work instead of waiting. Adapts: who looks in vain looks ever less.
+--- Never with a single processor; 0 sleeps at once. (default: 0)
+---@field spin_us? integer
 --- SIGTERM and SIGINT end the run gracefully, a second one at once. (default: true)
 ---@field handle_signals? boolean
 
