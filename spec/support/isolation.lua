@@ -13,6 +13,8 @@ isolation.kinds = { "worker", "thread" }
 
 --- The specs whose outcome could depend on what a worker lives in.
 isolation.files = {
+  "spec/annotations_spec.lua",
+  "spec/buffer_spec.lua",
   "spec/bulkhead_spec.lua",
   "spec/cache_spec.lua",
   "spec/call_errors_spec.lua",
@@ -27,6 +29,8 @@ isolation.files = {
   "spec/health_spec.lua",
   "spec/idempotent_spec.lua",
   "spec/info_spec.lua",
+  "spec/interrupt_spec.lua",
+  "spec/ledger_spec.lua",
   "spec/lifecycle_spec.lua",
   "spec/metric_spec.lua",
   "spec/metrics_spec.lua",
@@ -40,11 +44,13 @@ isolation.files = {
   "spec/retry_spec.lua",
   "spec/service_spec.lua",
   "spec/spawn_spec.lua",
+  "spec/store_spec.lua",
   "spec/stream_annotations_spec.lua",
   "spec/stream_faults_spec.lua",
   "spec/stream_spec.lua",
   "spec/supervisor_children_spec.lua",
   "spec/supervisor_decisions_spec.lua",
+  "spec/supervisor_declarations_spec.lua",
   "spec/supervisor_faults_spec.lua",
   "spec/supervisor_nesting_spec.lua",
   "spec/supervisor_spec.lua",
@@ -57,8 +63,61 @@ isolation.files = {
   "spec/waiting_spec.lua",
 }
 
+--- The other specs, and why they run once.
+isolation.elsewhere = {
+  ["spec/class_spec.lua"] = "looks at declarations alone",
+  ["spec/cli_spec.lua"] = "is about the program",
+  ["spec/config_spec.lua"] = "looks at configs alone",
+  ["spec/digest_spec.lua"] = "starts no workers",
+  ["spec/direct_spec.lua"] = "says itself what its workers live in",
+  ["spec/examples_spec.lua"] = "runs programs",
+  ["spec/exhaustion_spec.lua"] = "runs programs",
+  ["spec/faults_spec.lua"] = "signals processes",
+  ["spec/for_root_spec.lua"] = "looks at configs",
+  ["spec/garbage_spec.lua"] = "writes to the sockets of processes",
+  ["spec/idempotent_faults_spec.lua"] = "signals processes",
+  ["spec/isolation_spec.lua"] = "says itself what its workers live in",
+  ["spec/limits_spec.lua"] = "says itself what its workers live in",
+  ["spec/logs_spec.lua"] = "reads the pipes of processes; isolation_spec has the output of threads",
+  ["spec/mock_calls_spec.lua"] = "has mocks for workers",
+  ["spec/mock_spawner_spec.lua"] = "has mocks for workers",
+  ["spec/otlp_spec.lua"] = "starts no workers",
+  ["spec/plain_class_spec.lua"] = "looks at declarations alone",
+  ["spec/pool_health_spec.lua"] = "stops processes by signals",
+  ["spec/pool_storm_spec.lua"] = "kills processes by signals",
+  ["spec/run_spec.lua"] = "is about the program",
+  ["spec/sandbox_spec.lua"] = "a sandbox is for processes; it checks that threads refuse one",
+  ["spec/schema_spec.lua"] = "starts no workers",
+  ["spec/signals_spec.lua"] = "is about the program",
+  ["spec/spare_spec.lua"] = "is about processes that are forked ahead",
+  ["spec/spin_spec.lua"] = "says itself what its workers live in",
+  ["spec/store_file_spec.lua"] = "starts no workers but to kill them",
+  ["spec/suite_spec.lua"] = "is about this file",
+  ["spec/supervisor_program_spec.lua"] = "is about the program",
+  ["spec/surroundings_spec.lua"] =
+    "is about environments and directories, which isolation_spec has refused for threads",
+  ["spec/traceparent_spec.lua"] = "starts no workers",
+  ["spec/types_spec.lua"] = "looks at annotations alone",
+  ["spec/units_spec.lua"] = "starts no workers",
+  ["spec/virtual_clock_spec.lua"] = "has mocks for workers",
+  ["spec/zygote_spec.lua"] = "is about the zygote",
+}
+
 --- By file, then by what the full name of a test begins with: why it is for processes alone.
 isolation.exceptions = {
+  ["spec/buffer_spec.lua"] = {
+    ["a buffer that is sent costs no descriptors"] = "counts the descriptors of a process",
+    ["a buffer that is sent fails that call alone when its receiver has no descriptors"] =
+      "leaves the program without descriptors",
+    ["a buffer that is sent is mapped once"] = "counts the mappings of a process",
+    ["a buffer that is sent is there for who holds it"] = "counts the descriptors of a process",
+    ["a buffer that is sent is freed when its receiver is killed before"] = "stops a pid",
+    ["a large string finds room again and again"] = "counts the arenas of a process",
+  },
+  ["spec/ledger_spec.lua"] = {
+    ["a claim that a worker has made in a ledger goes to who waits in the manager"] = "kills a pid",
+    ["a claim that a worker has made in a ledger ends with the worker"] = "kills a pid",
+  },
   ["spec/events_spec.lua"] = {
     ["process:spawn tells of a process that begins to start"] = "looks at the pid",
     ["process:ready tells of a process that can be called"] = "its class is given an environment",
@@ -154,6 +213,10 @@ isolation.exceptions = {
   },
   ["spec/supervisor_decisions_spec.lua"] = {
     ["on_child_crash is asked once for each"] = "looks at the pid",
+  },
+  ["spec/supervisor_declarations_spec.lua"] = {
+    ["a supervisor's declaration may live in a module"] = "a child is given an environment",
+    ["the options of a child are those of its process"] = "a child is given an environment",
   },
   ["spec/supervisor_faults_spec.lua"] = {
     ["a child that dies while it starts by kill"] = "a thread cannot kill itself by a signal",
