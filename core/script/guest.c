@@ -385,7 +385,7 @@ static int open_state(lua_State *L)
     struct guest *g = lua_touserdata(L, 1);
 
     luaL_openlibs(L);
-    g->runtime = g->mail ? runtime_bare(L, g->mail) : runtime_of(L);
+    g->runtime = runtime_bare(L);
     coroutines_open(L); /* keeps the runtime that there is */
     core_preload(L);
     lua_pushlightuserdata(L, g);
@@ -397,10 +397,9 @@ static int open_state(lua_State *L)
     return 0;
 }
 
-int guest_open(struct guest *g, struct mailbox *mail, struct failure *why)
+int guest_open(struct guest *g, struct chunks *chunks, struct failure *why)
 {
     memset(g, 0, sizeof *g);
-    g->mail = mail;
     g->methods = LUA_NOREF;
     g->by_name = LUA_NOREF;
     g->keyed = LUA_NOREF;
@@ -408,7 +407,7 @@ int guest_open(struct guest *g, struct mailbox *mail, struct failure *why)
     g->handler = LUA_NOREF;
     g->refuse = LUA_NOREF;
     g->cancelled = LUA_NOREF;
-    g->L = state_new(&g->memory);
+    g->L = state_new(&g->memory, chunks);
     if (g->L == NULL) {
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
@@ -417,6 +416,36 @@ int guest_open(struct guest *g, struct mailbox *mail, struct failure *why)
     if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) {
         fail(why, TITAN_E_SPAWN_FAILED, "%s", lua_tostring(g->L, -1));
         guest_close(g);
+        return why->code;
+    }
+    return TITAN_OK;
+}
+
+void guest_stand_by(struct guest *g)
+{
+    if (protected_main(g, "stand_by", NULL) != LUA_OK) {
+        lua_pop(g->L, 1);
+    }
+    lua_gc(g->L, LUA_GCCOLLECT);
+}
+
+/* (guest, mailbox or nil) */
+static int settle(lua_State *L)
+{
+    const struct guest *g = lua_touserdata(L, 1);
+
+    runtime_settle(L, g->runtime, lua_touserdata(L, 2));
+    return 0;
+}
+
+int guest_settle(struct guest *g, struct mailbox *mail, struct failure *why)
+{
+    lua_pushcfunction(g->L, settle);
+    lua_pushlightuserdata(g->L, g);
+    lua_pushlightuserdata(g->L, mail);
+    if (lua_pcall(g->L, 2, 0, 0) != LUA_OK) {
+        fail(why, TITAN_E_SPAWN_FAILED, "%s", lua_tostring(g->L, -1));
+        lua_pop(g->L, 1);
         return why->code;
     }
     return TITAN_OK;

@@ -5,11 +5,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/size_text.h"
+#include "script/chunks.h"
 
-#define CHUNK_LEN ((size_t)64 * 1024) /* and its alignment: from a block to its chunk by a mask */
 #define GRAIN ((size_t)16)
 #define FINE_MAX 512   /* up to here a class every GRAIN, from here on four a doubling */
 #define SMALL_MAX 4096 /* larger blocks are malloc's */
@@ -43,6 +42,7 @@ struct state_memory {
     struct free_block *free[CLASSES];
     uint8_t *at, *end; /* what is left of the newest chunk */
     struct chunk *chunks;
+    struct chunks *from; /* or NULL */
     size_t used;  /* bytes that Lua has now, as it asked for them */
     size_t bound; /* how many it may have: max_len while the limit bites, else UNBOUNDED */
     size_t max_len;
@@ -74,24 +74,6 @@ static size_t size_of(unsigned class)
     return (size_t)(coarse % 4 + 5) << (coarse / 4 + 7);
 }
 
-/* An aligned chunk: twice the room, and what is too much is given back. */
-static struct chunk *chunk_map(void)
-{
-    uint8_t *at =
-        mmap(NULL, 2 * CHUNK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t before;
-
-    if (at == MAP_FAILED) {
-        return NULL;
-    }
-    before = (CHUNK_LEN - (uintptr_t)at % CHUNK_LEN) % CHUNK_LEN;
-    if (before > 0) {
-        munmap(at, before);
-    }
-    munmap(at + before + CHUNK_LEN, CHUNK_LEN - before);
-    return (struct chunk *)(void *)(at + before);
-}
-
 static void *small_new(struct state_memory *m, size_t len)
 {
     unsigned class = class_of(len);
@@ -103,7 +85,7 @@ static void *small_new(struct state_memory *m, size_t len)
         return block;
     }
     if ((size_t)(m->end - m->at) < size) {
-        struct chunk *chunk = chunk_map();
+        struct chunk *chunk = chunk_take(m->from);
 
         if (chunk == NULL) {
             return NULL;
@@ -232,12 +214,12 @@ static void memory_free(struct state_memory *m)
         struct chunk *chunk = m->chunks;
 
         m->chunks = chunk->next;
-        munmap(chunk, CHUNK_LEN);
+        chunk_give(m->from, chunk);
     }
     free(m);
 }
 
-lua_State *state_new(struct state_memory **memory)
+lua_State *state_new(struct state_memory **memory, struct chunks *chunks)
 {
     struct state_memory *m = calloc(1, sizeof *m);
     lua_State *L;
@@ -245,6 +227,7 @@ lua_State *state_new(struct state_memory **memory)
     if (m == NULL) {
         return NULL;
     }
+    m->from = chunks;
     m->bound = UNBOUNDED;
     L = lua_newstate(allocate, m);
     if (L == NULL) {

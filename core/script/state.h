@@ -22,9 +22,11 @@
 #include "base/errors.h"
 
 struct state_memory;
+struct chunks;
 
-/* A state without libraries; NULL when memory is out. state_close ends both. */
-lua_State *state_new(struct state_memory **memory);
+/* A state without libraries; NULL when memory is out. state_close ends both. `chunks`, which are
+ * there as long as it is, may be NULL. */
+lua_State *state_new(struct state_memory **memory, struct chunks *chunks);
 void state_close(lua_State *L, struct state_memory *memory);
 
 void state_seal(struct state_memory *memory);

@@ -35,7 +35,7 @@ static struct fixture open_state(void)
 {
     struct fixture f;
 
-    f.L = state_new(&f.memory);
+    f.L = state_new(&f.memory, NULL);
     assert_non_null(f.L);
     lua_pushcfunction(f.L, open_libs);
     assert_int_equal(lua_pcall(f.L, 0, 0, 0), LUA_OK);

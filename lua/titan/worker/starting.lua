@@ -191,6 +191,7 @@ end
 ---@param ok boolean
 ---@param err any
 local function start_ended(ok, err)
+  worker.started()
   if not ok then
     core.worker_failed(type(err) == "table" and err or { message = tostring(err) })
   end
