@@ -10,6 +10,8 @@
 #include "script/value.h"
 #include "wire/header.h"
 
+#define REST_MS 20
+
 static const char registry_key; /* its address is the key */
 
 struct guest *guest_of(lua_State *L)
@@ -358,8 +360,27 @@ void guest_begin(struct guest *g)
     g->runtime->uncaught = worker_uncaught;
 }
 
+static void come_to_rest(struct timer *t)
+{
+    struct guest *g = list_entry(t, struct guest, rest);
+
+    if (g->worker.state == WORKER_STARTING) {
+        guest_rest_later(g);
+        return;
+    }
+    lua_gc(g->L, LUA_GCCOLLECT);
+    state_rest(g->memory);
+}
+
+void guest_rest_later(struct guest *g)
+{
+    g->rest.fire = come_to_rest;
+    (void)timer_arm(&g->runtime->reactor, &g->rest, REST_MS, false);
+}
+
 void guest_end(struct guest *g)
 {
+    timer_disarm(&g->runtime->reactor, &g->rest);
     tasks_close(g->runtime);
     routes_close(&g->routes);
     visitors_close(&g->visitors);
@@ -421,9 +442,16 @@ int guest_open(struct guest *g, struct chunks *chunks, struct failure *why)
     return TITAN_OK;
 }
 
+static int stand_by(lua_State *L)
+{
+    core_load(L, "titan.worker.standing");
+    return 0;
+}
+
 void guest_stand_by(struct guest *g)
 {
-    if (protected_main(g, "stand_by", NULL) != LUA_OK) {
+    lua_pushcfunction(g->L, stand_by);
+    if (lua_pcall(g->L, 0, 0, 0) != LUA_OK) {
         lua_pop(g->L, 1);
     }
     lua_gc(g->L, LUA_GCCOLLECT);

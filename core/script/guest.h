@@ -24,6 +24,7 @@ struct guest {
     struct pumps pumps;
     struct caller home; /* the manager */
     struct visitors visitors;
+    struct timer rest; /* on a thread: until it has come to rest after its start */
     struct routes routes;
     bool is_worker;
     struct thread *thread; /* it runs on; NULL: a process of its own */
@@ -53,6 +54,10 @@ int guest_settle(struct guest *g, struct mailbox *mail, struct failure *why);
 /* Loads what is to be loaded before any class: `boot` is what the manager says of it, `how` a
  * function of titan.worker, "warm_up" or "prepare". */
 int guest_prepare(struct guest *g, const char *how, struct span boot, struct failure *why);
+
+/* Some time after its start, when nothing of that is needed any more, what it took is collected and
+ * given back. */
+void guest_rest_later(struct guest *g);
 
 /* Around the life of its worker, which is opened and run in between. */
 void guest_begin(struct guest *g);

@@ -65,6 +65,9 @@ static struct guest *guest_new(struct chunks *chunks)
         free(g);
         return NULL;
     }
+    if (g != NULL) {
+        guest_stand_by(g);
+    }
     return g;
 }
 
@@ -112,6 +115,7 @@ static struct guest *begin(struct thread *t)
         interrupt_arm(&g->runtime->interrupt, g->L);
     }
     prepare(g, t);
+    guest_rest_later(g);
     return g;
 }
 
@@ -197,11 +201,7 @@ static struct stock_item *make(void *chunks)
 {
     struct guest *g = guest_new(chunks);
 
-    if (g == NULL) {
-        return NULL;
-    }
-    guest_stand_by(g);
-    return &g->item;
+    return g != NULL ? &g->item : NULL;
 }
 
 static void discard(struct stock_item *item)

@@ -24,6 +24,8 @@
 struct chunk {
     struct chunk *next;
     bool sealed;
+    bool brief;
+    unsigned live; /* blocks of a brief one that are in use */
 };
 
 /* A block that is free, in place of what it held. */
@@ -40,7 +42,8 @@ struct refusal {
 
 struct state_memory {
     struct free_block *free[CLASSES];
-    uint8_t *at, *end; /* what is left of the newest chunk */
+    uint8_t *at, *end;             /* what is left of the newest chunk, */
+    uint8_t *brief_at, *brief_end; /* and of the newest brief one */
     struct chunk *chunks;
     struct chunks *from; /* or NULL */
     size_t used;  /* bytes that Lua has now, as it asked for them */
@@ -49,6 +52,8 @@ struct state_memory {
     struct refusal refused;
     bool bites;
     bool pressed;
+    bool brief;  /* what is made now is soon dropped */
+    bool starts; /* until state_rest: memory comes before speed */
 };
 
 static unsigned class_of(size_t len)
@@ -74,6 +79,56 @@ static size_t size_of(unsigned class)
     return (size_t)(coarse % 4 + 5) << (coarse / 4 + 7);
 }
 
+static struct chunk *chunk_add(struct state_memory *m, bool brief)
+{
+    struct chunk *chunk = chunk_take(m->from);
+
+    if (chunk != NULL) {
+        *chunk = (struct chunk){.next = m->chunks, .brief = brief};
+        m->chunks = chunk;
+    }
+    return chunk;
+}
+
+static void put(struct state_memory *m, uint8_t *at, unsigned class)
+{
+    struct free_block *block = (struct free_block *)(void *)at;
+
+    block->next = m->free[class];
+    m->free[class] = block;
+}
+
+/* What is left of a block that was split, in as few as there can be. */
+static void put_rest(struct state_memory *m, uint8_t *at, size_t len)
+{
+    while (len > 0) {
+        unsigned class = class_of(len);
+
+        if (size_of(class) > len) {
+            class --;
+        }
+        put(m, at, class);
+        at += size_of(class);
+        len -= size_of(class);
+    }
+}
+
+/* Of the smallest free block that has the room. Blocks are not put together again, so this is for
+ * the start alone: then much is free that never will be asked for in that size again. */
+static void *split(struct state_memory *m, unsigned class)
+{
+    for (unsigned from = class + 1; from < CLASSES; from++) {
+        struct free_block *block = m->free[from];
+
+        if (block != NULL) {
+            m->free[from] = block->next;
+            put_rest(m, (uint8_t *)block + size_of(class), size_of(from) - size_of(class));
+            return block;
+        }
+    }
+    return NULL;
+}
+
 static void *small_new(struct state_memory *m, size_t len)
 {
     unsigned class = class_of(len);
@@ -84,15 +139,16 @@ static void *small_new(struct state_memory *m, size_t len)
         m->free[class] = block->next;
         return block;
     }
+    block = m->starts ? split(m, class) : NULL;
+    if (block != NULL) {
+        return block;
+    }
     if ((size_t)(m->end - m->at) < size) {
-        struct chunk *chunk = chunk_take(m->from);
+        struct chunk *chunk = chunk_add(m, false);
 
         if (chunk == NULL) {
             return NULL;
         }
-        chunk->next = m->chunks;
-        chunk->sealed = false;
-        m->chunks = chunk;
         m->at = (uint8_t *)chunk + 2 * GRAIN;
         m->end = (uint8_t *)chunk + CHUNK_LEN;
     }
@@ -100,14 +156,38 @@ static void *small_new(struct state_memory *m, size_t len)
     return m->at - size;
 }
 
+static struct chunk *chunk_of(void *at)
+{
+    return (struct chunk *)((uintptr_t)at & ~(CHUNK_LEN - 1));
+}
+
+/* From a chunk that is given back as a whole: what is freed there is not used again. */
+static void *brief_new(struct state_memory *m, size_t len)
+{
+    size_t size = size_of(class_of(len));
+
+    if ((size_t)(m->brief_end - m->brief_at) < size) {
+        struct chunk *chunk = chunk_add(m, true);
+
+        if (chunk == NULL) {
+            return NULL;
+        }
+        m->brief_at = (uint8_t *)chunk + 2 * GRAIN;
+        m->brief_end = (uint8_t *)chunk + CHUNK_LEN;
+    }
+    chunk_of(m->brief_at)->live++;
+    m->brief_at += size;
+    return m->brief_at - size;
+}
+
 static void small_free(struct state_memory *m, void *at, size_t len)
 {
-    const struct chunk *chunk = (const struct chunk *)((uintptr_t)at & ~(CHUNK_LEN - 1));
-    struct free_block *block = at;
+    struct chunk *chunk = chunk_of(at);
 
-    if (!chunk->sealed) {
-        block->next = m->free[class_of(len)];
-        m->free[class_of(len)] = block;
+    if (chunk->brief) {
+        chunk->live--;
+    } else if (!chunk->sealed) {
+        put(m, at, class_of(len));
     }
 }
 
@@ -182,6 +262,7 @@ static void *allocate(void *ctx, void *at, size_t old, size_t len)
 {
     struct state_memory *m = ctx;
     bool is_object = at == NULL && old != 0;
+    bool is_brief = m->brief && at == NULL && old != LUA_TSTRING && len <= SMALL_MAX;
     void *got;
 
     if (at == NULL) {
@@ -197,6 +278,8 @@ static void *allocate(void *ctx, void *at, size_t old, size_t len)
     }
     if (only_malloc) {
         got = realloc(at, len);
+    } else if (is_brief) {
+        got = brief_new(m, len);
     } else {
         got = at == NULL ? block_new(m, len) : block_resize(m, at, old, len);
     }
@@ -228,6 +311,7 @@ lua_State *state_new(struct state_memory **memory, struct chunks *chunks)
         return NULL;
     }
     m->from = chunks;
+    m->starts = chunks != NULL;
     m->bound = UNBOUNDED;
     L = lua_newstate(allocate, m);
     if (L == NULL) {
@@ -252,6 +336,34 @@ void state_seal(struct state_memory *m)
     memset(m->free, 0, sizeof m->free);
     m->at = NULL;
     m->end = NULL;
+}
+
+bool state_brief(struct state_memory *m, bool brief)
+{
+    bool before = m->brief;
+
+    m->brief = brief && m->starts;
+    return before;
+}
+
+void state_rest(struct state_memory *m)
+{
+    struct chunk **link = &m->chunks;
+
+    while (*link != NULL) {
+        struct chunk *chunk = *link;
+
+        if (chunk->brief && chunk->live == 0) {
+            *link = chunk->next;
+            chunk_give(m->from, chunk);
+        } else {
+            link = &chunk->next;
+        }
+    }
+    m->starts = false;
+    m->brief = false;
+    m->brief_at = NULL;
+    m->brief_end = NULL;
 }
 
 /* ---- the limit ---- */

@@ -63,22 +63,19 @@ int status_make(struct status_page **page)
     return 0;
 }
 
-/* Of fresh memory only what is used is touched, and so only that is cleared. */
+/* What was never touched is left so. */
 void status_reset(struct status_page *page)
 {
     uint32_t series = series_used(&page->series_used);
-    uint32_t slots = 0;
 
-    while (slots < STATUS_METHODS && page->slots[slots].name[0] != '\0') {
-        slots++;
+    for (uint32_t slot = 0; slot < STATUS_SLOTS; slot++) {
+        if (status_load(page->counts[slot].calls) > 0) {
+            memset(&page->latencies[slot], 0, sizeof page->latencies[slot]);
+        }
     }
-    if (slots == STATUS_METHODS) {
-        slots = STATUS_SLOTS; /* there may be others */
-    }
-    memset(page->slots, 0, slots * sizeof page->slots[0]);
     memset(page->series.slots, 0, series * sizeof page->series.slots[0]);
     memset(page->series.histograms, 0, series * sizeof page->series.histograms[0]);
-    memset(page, 0, offsetof(struct status_page, slots));
+    memset(page, 0, offsetof(struct status_page, latencies));
     begin(page);
 }
 
@@ -93,10 +90,10 @@ void status_unmap(struct status_page **page)
 const char *status_method_name(const struct status_page *page, uint32_t method,
                                char name[STATUS_NAME])
 {
-    if (method >= STATUS_METHODS || page->slots[method].name[0] == '\0') {
+    if (method >= STATUS_METHODS || page->methods[method][0] == '\0') {
         memcpy(name, "?", 2);
     } else {
-        memcpy(name, page->slots[method].name, STATUS_NAME);
+        memcpy(name, page->methods[method], STATUS_NAME);
         name[STATUS_NAME - 1] = '\0';
     }
     return name;
@@ -105,7 +102,7 @@ const char *status_method_name(const struct status_page *page, uint32_t method,
 void status_name_method(struct status_page *page, uint32_t method, const char *name)
 {
     if (method < STATUS_METHODS) {
-        snprintf(page->slots[method].name, STATUS_NAME, "%s", name);
+        snprintf(page->methods[method], STATUS_NAME, "%s", name);
     }
 }
 
@@ -123,14 +120,14 @@ struct status_tally status_tally_all(const struct status_page *page)
 
 struct status_tally status_tally_slot(const struct status_page *page, uint32_t slot)
 {
-    const struct status_slot *s = &page->slots[slot < STATUS_SLOTS ? slot : STATUS_OTHERS];
+    const struct status_counts *c = &page->counts[slot < STATUS_SLOTS ? slot : STATUS_OTHERS];
 
-    return tally(status_load(s->calls), status_load(s->ended), status_load(s->errors));
+    return tally(status_load(c->calls), status_load(c->ended), status_load(c->errors));
 }
 
 void status_add_latencies(const struct status_page *page, uint32_t slot, struct histogram_sum *sum)
 {
-    if (slot < STATUS_SLOTS && status_load(page->slots[slot].calls) > 0) {
-        histogram_add(sum, &page->slots[slot].latencies);
+    if (slot < STATUS_SLOTS && status_load(page->counts[slot].calls) > 0) {
+        histogram_add(sum, &page->latencies[slot]);
     }
 }

@@ -17,7 +17,7 @@
 #include "worker/histogram.h"
 #include "worker/series.h"
 
-#define STATUS_VERSION 5
+#define STATUS_VERSION 4
 #define STATUS_RING 16               /* calls remembered */
 #define STATUS_METHODS 64            /* methods whose names are kept */
 #define STATUS_NAME 32               /* bytes of a name, with its end */
@@ -45,17 +45,15 @@ struct status_interrupt {
 };
 
 /* What became of the calls of one method, or of the others. */
-struct status_slot {
-    char name[STATUS_NAME];
-    _Atomic uint64_t calls;     /* started */
-    _Atomic uint64_t ended;     /* finished, well or not */
-    _Atomic uint64_t errors;    /* of those finished */
-    struct histogram latencies; /* of those finished, in ns */
+struct status_counts {
+    _Atomic uint64_t calls;  /* started */
+    _Atomic uint64_t ended;  /* finished, well or not */
+    _Atomic uint64_t errors; /* of those finished */
 };
 
-/* Memory is there once it has been touched, and a look is a touch: that of a slot when the method
- * is named, which its histogram follows at once, so that all of a small class is in one page of
- * memory. A reader looks only at the slots of methods that there are. */
+/* Everything before the latencies fits into one page of memory, and of these the worker touches
+ * only those of methods that are called: memory of a memfd is there once it has been touched, and a
+ * look is a touch. A reader looks only at those whose counts say that they were called. */
 struct status_page {
     uint32_t version;
     _Atomic int32_t pid; /* written first thing after the fork */
@@ -73,8 +71,10 @@ struct status_page {
     struct status_interrupt interrupt;
     _Atomic uint32_t series_used;         /* slots of `series` handed out */
     struct status_call ring[STATUS_RING]; /* of call number n: ring[n % STATUS_RING] */
-    struct status_slot slots[STATUS_SLOTS];
-    struct series_area series; /* of the user's own */
+    char methods[STATUS_METHODS][STATUS_NAME];
+    struct status_counts counts[STATUS_SLOTS];
+    struct histogram latencies[STATUS_SLOTS]; /* of those finished, in ns */
+    struct series_area series;                /* of the user's own */
 };
 
 /* A fresh page as a descriptor (which the caller owns) and mapped. 0 or -errno. */
@@ -83,8 +83,8 @@ int status_create(struct status_page **page, int *fd);
 /* A fresh page for a worker in this process. 0 or -errno. */
 int status_make(struct status_page **page);
 
-/* Makes one as it was when it was fresh: all that was written for methods that were named. Its
- * worker is gone, and nobody reads it any more. */
+/* Makes one as it was when it was fresh: its worker, which named its methods, is gone, and nobody
+ * reads it any more. */
 void status_reset(struct status_page *page);
 
 /* The page of a descriptor, which stays the caller's. 0 or -errno. */
@@ -153,7 +153,7 @@ static inline uint64_t status_call_started(struct status_page *page, uint32_t me
     status_store(call->method, method);
     status_store(call->failed, 0);
     status_store(page->calls, number + 1);
-    status_add(page->slots[status_slot(method)].calls);
+    status_add(page->counts[status_slot(method)].calls);
     return number;
 }
 
@@ -161,7 +161,7 @@ static inline uint64_t status_call_started(struct status_page *page, uint32_t me
 static inline void status_call_ended(struct status_page *page, uint64_t number, uint32_t method,
                                      uint64_t started_ns, uint64_t ended_ns, uint32_t failed)
 {
-    struct status_slot *slot = &page->slots[status_slot(method)];
+    uint32_t slot = status_slot(method);
 
     if (status_load(page->calls) - number <= STATUS_RING) {
         struct status_call *call = &page->ring[number % STATUS_RING];
@@ -170,13 +170,13 @@ static inline void status_call_ended(struct status_page *page, uint64_t number, 
         status_store(call->ended_ns, ended_ns);
     }
     status_add(page->ended);
-    status_add(slot->ended);
+    status_add(page->counts[slot].ended);
     if (failed) {
         status_add(page->errors);
-        status_add(slot->errors);
+        status_add(page->counts[slot].errors);
     }
     if (status_load(page->keeps_latencies)) {
-        histogram_record(&slot->latencies, ended_ns - started_ns);
+        histogram_record(&page->latencies[slot], ended_ns - started_ns);
     }
 }
 

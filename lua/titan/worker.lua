@@ -51,29 +51,11 @@ function worker.packed(err)
   }, errors.metatable)
 end
 
--- What a start runs.
-local START <const> = {
-  "titan.worker.starting", "titan.class.loading", "titan.class.plain", "titan.class.source",
-}
-
---- Whether what a start runs is loaded until it has run.
-worker.stands_by = false
-
---- Called on a thread before it is known what is to start: what a start needs is at hand then.
-function worker.stand_by()
-  worker.stands_by = true
-  for _, name in ipairs(START) do
-    require(name)
-  end
-end
-
---- Called when the start is over: nothing of it is kept.
-function worker.started()
-  if worker.stands_by then
-    for _, name in ipairs(START) do
-      package.loaded[name] = nil
-    end
-  end
+--- The error for a method that cannot be called.
+---@param name string
+---@return titan.Error
+function worker.refuse(name)
+  return require("titan.proxy.missing").of_class(worker.current.class, name)
 end
 
 --- Called with the spec: begins the start.
