@@ -42,6 +42,7 @@ struct refusal {
 
 struct state_memory {
     struct free_block *free[CLASSES];
+    uint64_t has_free; /* a bit for each class that may have a free block */
     uint8_t *at, *end;             /* what is left of the newest chunk, */
     uint8_t *brief_at, *brief_end; /* and of the newest brief one */
     struct chunk *chunks;
@@ -96,6 +97,7 @@ static void put(struct state_memory *m, uint8_t *at, unsigned class)
 
     block->next = m->free[class];
     m->free[class] = block;
+    m->has_free |= (uint64_t)1 << class;
 }
 
 /* What is left of a block that was split, in as few as there can be. */
@@ -117,7 +119,10 @@ static void put_rest(struct state_memory *m, uint8_t *at, size_t len)
  * the start alone: then much is free that never will be asked for in that size again. */
 static void *split(struct state_memory *m, unsigned class)
 {
-    for (unsigned from = class + 1; from < CLASSES; from++) {
+    uint64_t larger = m->has_free & ~(((uint64_t)2 << class) - 1);
+
+    while (larger != 0) {
+        unsigned from = (unsigned)__builtin_ctzll(larger);
         struct free_block *block = m->free[from];
 
         if (block != NULL) {
@@ -125,6 +130,8 @@ static void *split(struct state_memory *m, unsigned class)
             put_rest(m, (uint8_t *)block + size_of(class), size_of(from) - size_of(class));
             return block;
         }
+        larger &= larger - 1;
+        m->has_free &= ~((uint64_t)1 << from);
     }
     return NULL;
 }
