@@ -54,6 +54,7 @@ static void prepare(struct guest *g, struct thread *t)
     if (guest_prepare(g, "prepare", boot, &why) < 0) {
         fail_start(g, &why);
     }
+    buf_free(&t->boot); /* there is no other start */
 }
 
 static struct guest *guest_new(struct chunks *chunks)

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -176,19 +177,50 @@ static void await_need(struct stock *s)
     }
 }
 
+/* NULL when memory is out. What a call will touch is there already. */
+static struct status_page *make_page(void)
+{
+    struct status_page *page = NULL;
+
+    if (status_make(&page) == 0) {
+        memset(&page->latencies[0], 0, sizeof page->latencies[0]);
+    }
+    return page;
+}
+
+/* With the lock. Takes the page, unless there are enough. */
+static void keep_page(struct stock *s, struct status_page **page)
+{
+    if (*page != NULL && !s->closed && s->pages_len < STOCK_MOST) {
+        s->pages[s->pages_len++] = *page;
+        *page = NULL;
+    }
+}
+
 static void make_one(struct stock *s)
 {
+    bool needs_page = s->pages_len < s->wanted;
+    struct status_page *page = NULL;
     struct stock_item *item;
 
     pthread_mutex_unlock(&s->lock);
     item = s->ops->make(s->common);
+    if (needs_page) {
+        page = make_page();
+    }
     pthread_mutex_lock(&s->lock);
+    keep_page(s, &page);
     s->failed = item == NULL;
     if (item != NULL) {
         item->next = s->ready;
         s->ready = item;
         s->ready_len++;
         s->made++;
+    }
+    if (page != NULL) {
+        pthread_mutex_unlock(&s->lock);
+        status_unmap(&page);
+        pthread_mutex_lock(&s->lock);
     }
 }
 
@@ -283,10 +315,7 @@ void stock_give_status(struct stock *s, struct status_page **page)
     if (s != NULL && *page != NULL) {
         status_reset(*page);
         pthread_mutex_lock(&s->lock);
-        if (!s->closed && s->pages_len < STOCK_MOST) {
-            s->pages[s->pages_len++] = *page;
-            *page = NULL;
-        }
+        keep_page(s, page);
         pthread_mutex_unlock(&s->lock);
     }
     status_unmap(page);

@@ -1,7 +1,7 @@
 /*
  * What is made ahead for the threads that a manager will start (thread.h): a thread of its own
- * makes things of the guest's, so that who starts finds them ready, and takes in status pages that
- * are not needed any more, so that the next needs no fresh memory.
+ * makes things of the guest's and status pages, so that who starts finds them ready. Pages that are
+ * not needed any more are kept for the next, which then needs no fresh memory.
  *
  * It makes nothing until somebody has asked in vain for the first time, more each time that
  * happens again, and less once nobody has asked for a while. So there are never more than

@@ -13,7 +13,7 @@ end
 
 local loaded, globals = sorted_names(package.loaded), sorted_names(_G)
 local first = string.pristine == nil and rawget(_G, "left_behind") == nil
-  and debug.getregistry().left_behind == nil and getmetatable("").__add == nil
+  and debug.getregistry().left_behind == nil and getmetatable("").__call == nil
 
 return titan.process {
   methods = {
@@ -23,7 +23,7 @@ return titan.process {
         left_behind = ("x"):rep(1000) -- luacheck: ignore 111
         string.pristine = false -- luacheck: ignore 142
         debug.getregistry().left_behind = true
-        getmetatable("").__add = function() end
+        getmetatable("").__call = function() end
         package.loaded["titan.left_behind"] = true
       end,
     },
