@@ -82,8 +82,8 @@ static void guest_free(struct guest *g)
 static struct guest *guest_take(struct thread *t)
 {
     struct stock_item *ready = stock_take(t->stock);
-    struct guest *g = ready != NULL ? list_entry(ready, struct guest, item)
-                                    : guest_new(stock_common(t->stock));
+    struct guest *g =
+        ready != NULL ? list_entry(ready, struct guest, item) : guest_new(stock_common(t->stock));
     struct failure why;
 
     if (g != NULL && guest_settle(g, t->by_turns ? t->mail : NULL, &why) < 0) {

@@ -42,13 +42,13 @@ struct refusal {
 
 struct state_memory {
     struct free_block *free[CLASSES];
-    uint64_t has_free; /* a bit for each class that may have a free block */
+    uint64_t has_free;             /* a bit for each class that may have a free block */
     uint8_t *at, *end;             /* what is left of the newest chunk, */
     uint8_t *brief_at, *brief_end; /* and of the newest brief one */
     struct chunk *chunks;
     struct chunks *from; /* or NULL */
-    size_t used;  /* bytes that Lua has now, as it asked for them */
-    size_t bound; /* how many it may have: max_len while the limit bites, else UNBOUNDED */
+    size_t used;         /* bytes that Lua has now, as it asked for them */
+    size_t bound;        /* how many it may have: max_len while the limit bites, else UNBOUNDED */
     size_t max_len;
     struct refusal refused;
     bool bites;
@@ -106,7 +106,7 @@ static void put_rest(struct state_memory *m, uint8_t *at, size_t len)
     while (len > 0) {
         unsigned class = class_of(len);
 
-        if (size_of(class) > len) {
+        if (class > 0 && size_of(class) > len) {
             class --;
         }
         put(m, at, class);

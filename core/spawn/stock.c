@@ -324,7 +324,7 @@ void stock_give_status(struct stock *s, struct status_page **page)
 void stock_stats(struct stock *s, struct stock_stats *stats)
 {
     pthread_mutex_lock(&s->lock);
-    *stats = (struct stock_stats){s->ready_len, s->wanted, s->pages_len,
-                                  s->made,      s->taken,  s->missed};
+    *stats =
+        (struct stock_stats){s->ready_len, s->wanted, s->pages_len, s->made, s->taken, s->missed};
     pthread_mutex_unlock(&s->lock);
 }

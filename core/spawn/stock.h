@@ -46,7 +46,7 @@ struct stock_options {
 /* The maker holds it; NULL when memory is out. */
 struct stock *stock_new(const struct stock_options *options);
 struct stock *stock_hold(struct stock *s);
-void stock_release(struct stock **s);
+void stock_release(struct stock **held);
 
 /* Ends its thread, and what is ready is discarded: from now on it has nothing and keeps nothing. */
 void stock_close(struct stock *s);

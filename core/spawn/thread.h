@@ -89,7 +89,7 @@ struct thread_spec {
     struct reactor *r;   /* the manager's, which has a mailbox: `ended` is called in its turns */
     struct directory *directory;
     struct stock *stock; /* or NULL */
-    struct span boot; /* the guest's business; copied */
+    struct span boot;    /* the guest's business; copied */
     void (*ended)(struct thread *t);
     void *owner;
 };
