@@ -450,6 +450,7 @@ static int stand_by(lua_State *L)
 
 void guest_stand_by(struct guest *g)
 {
+    lua_gc(g->L, LUA_GCCOLLECT); /* what is made now finds room where the libraries' code was */
     lua_pushcfunction(g->L, stand_by);
     if (lua_pcall(g->L, 0, 0, 0) != LUA_OK) {
         lua_pop(g->L, 1);

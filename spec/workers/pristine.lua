@@ -12,7 +12,7 @@ local function sorted_names(of)
 end
 
 local loaded, globals = sorted_names(package.loaded), sorted_names(_G)
-local first = string.pristine == nil and rawget(_G, "left_behind") == nil
+local first = rawget(string, "pristine") == nil and rawget(_G, "left_behind") == nil
   and debug.getregistry().left_behind == nil and getmetatable("").__call == nil
 
 return titan.process {
