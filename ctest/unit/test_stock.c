@@ -182,8 +182,14 @@ static void what_cannot_be_made_is_tried_when_asked_again(void **state)
         sched_yield();
     }
     atomic_store(&fails, false);
-    assert_null(take(s));
-    await_ready(s, STOCK_FIRST);
+    while (stats_of(s).made == 0) { /* the failure may be noted after the first of these */
+        struct stock_item *item = take(s);
+
+        if (item != NULL) {
+            discard(item);
+        }
+        sched_yield();
+    }
     end(s);
 }
 
