@@ -449,7 +449,8 @@ describe("isolation thread", function()
       pm:spawn(WORKER)
       pm:spawn(WORKER)
       local made = tasks_of_process() - before
-      assert.is_true(made >= 3 and made <= 4, made .. " threads") -- one looks after the slices
+      -- One looks after the slices, one makes ready for the next.
+      assert.is_true(made >= 3 and made <= 5, made .. " threads")
     end)()
   end)
 end)

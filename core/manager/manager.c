@@ -310,6 +310,9 @@ void manager_close(struct manager *m)
         sched_close(m->sched); /* else it is as stuck as what was given up */
     }
     m->sched = NULL;
+    if (m->stock != NULL) {
+        stock_close(m->stock);
+    }
     spare_close(m);
     zygote_close(&m->zygote);
     manager_groups_close(m);
@@ -326,5 +329,6 @@ void manager_free(struct manager *m)
     map_free(&m->by_name);
     map_free(&m->pools);
     directory_release(&m->directory);
+    stock_release(&m->stock);
     buf_free(&m->boot);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,8 +14,14 @@
 /* Keeps the end of what was printed: when room is short the oldest whole lines go. */
 static void keep_tail(struct output *o, const char *text, size_t len)
 {
-    size_t room = sizeof o->tail;
+    const size_t room = OUTPUT_TAIL_LEN;
 
+    if (o->tail == NULL) {
+        o->tail = malloc(room);
+    }
+    if (o->tail == NULL) {
+        return;
+    }
     if (len > room - 1) {
         text += len - (room - 1);
         len = room - 1;
@@ -102,6 +109,7 @@ void output_open_fed(struct output *o, struct reactor *r,
                      void (*line)(void *ctx, struct output *o, const char *text, size_t len),
                      void *ctx)
 {
+    free(o->tail);
     memset(o, 0, sizeof *o);
     o->reactor = r;
     o->line = line;
@@ -132,4 +140,11 @@ void output_close(struct output *o)
 {
     watch_close(&o->pipe);
     buf_free(&o->partial);
+}
+
+void output_free(struct output *o)
+{
+    free(o->tail);
+    o->tail = NULL;
+    o->tail_len = 0;
 }

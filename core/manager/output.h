@@ -14,14 +14,14 @@
 struct output {
     struct watch *pipe; /* NULL: closed, or fed */
     struct reactor *reactor;
-    struct buf partial;         /* the beginning of a line whose end has not come */
-    char tail[OUTPUT_TAIL_LEN]; /* the last lines, each with its newline */
+    struct buf partial; /* the beginning of a line whose end has not come */
+    char *tail;         /* the last lines, each with its newline; NULL: there was none */
     size_t tail_len;
     void (*line)(void *ctx, struct output *o, const char *text, size_t len);
     void *ctx;
 };
 
-/* Takes the pipe's reading end over from success on. */
+/* All zeros, or closed. Takes the pipe's reading end over from success on. */
 int output_open(struct output *o, struct reactor *r, int fd,
                 void (*line)(void *ctx, struct output *o, const char *text, size_t len), void *ctx);
 
@@ -34,7 +34,8 @@ void output_feed(struct output *o, const uint8_t *bytes, size_t len);
 /* Hands on all that is in the pipe now, an unfinished last line too, and closes it. */
 void output_finish(struct output *o);
 
-/* Closes without reading. */
+/* Closes without reading. The tail stays until it is opened again or freed. */
 void output_close(struct output *o);
+void output_free(struct output *o);
 
 #endif

@@ -60,6 +60,8 @@ void process_free(struct process *p)
     health_free(p);
     p->body->forget(p);
     restart_history_free(&p->restarts);
+    output_free(&p->out);
+    output_free(&p->err);
     buf_free(&p->spec);
     cargo_free(&p->cargo);
     map_free(&p->relay_ids);

@@ -48,6 +48,10 @@ static int prepare(struct process *p)
         m->directory = directory_new();
         code = m->directory ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
     }
+    if (code == TITAN_OK && m->stock == NULL && m->thread_guest->stock != NULL) {
+        m->stock = stock_new(&(struct stock_options){.ops = m->thread_guest->stock});
+        code = m->stock ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
+    }
     if (code == TITAN_OK && p->body == &body_thread && m->sched == NULL) {
         m->sched = sched_open(&(struct sched_options){
             .threads = m->threads, .spin_us = m->spin_us, .overdue = thread_overdue});
@@ -81,6 +85,7 @@ static void begin(struct process *p)
     }
     spec.sched = p->body == &body_thread ? m->sched : NULL;
     spec.directory = m->directory;
+    spec.stock = m->stock;
     p->state = PROCESS_FORKING;
     output_open_fed(&p->out, m->reactor, process_hear_line, p);
     output_open_fed(&p->err, m->reactor, process_hear_line, p);

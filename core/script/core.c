@@ -9,6 +9,7 @@
 
 #include "script/embedded.h"
 #include "script/runtime.h"
+#include "script/state.h"
 #include "script/value.h"
 #include "titan.h"
 #include "wire/mp_read.h"
@@ -281,15 +282,29 @@ static int open_luv(lua_State *L)
     return luaopen_luv(L);
 }
 
-/* The loader of an embedded module, called with its name. */
+/* As lua_load. The code of what is not kept is soon dropped. */
+static int load_code(lua_State *L, const struct embedded_module *m, bool is_kept)
+{
+    struct state_memory *memory = is_kept ? NULL : state_memory_of(L);
+    bool before = memory != NULL && state_brief(memory, true);
+    int status = luaL_loadbufferx(L, (const char *)m->code, m->len, m->name, "b");
+
+    if (memory != NULL) {
+        (void)state_brief(memory, before);
+    }
+    return status;
+}
+
+/* The loader of an embedded module, called with its name, and with `false` if it is not kept. */
 static int load_embedded(lua_State *L)
 {
     const struct embedded_module *m = embedded_find(luaL_checkstring(L, 1));
+    bool is_kept = !lua_isboolean(L, 2) || lua_toboolean(L, 2);
 
     if (m == NULL) { /* it was asked for under another name */
         return luaL_error(L, "titan: there is no module %s", lua_tostring(L, 1));
     }
-    if (luaL_loadbufferx(L, (const char *)m->code, m->len, m->name, "b") != LUA_OK) {
+    if (load_code(L, m, is_kept) != LUA_OK) {
         return lua_error(L);
     }
     lua_pushvalue(L, 1);
@@ -350,7 +365,7 @@ void core_preload(lua_State *L)
     lua_pop(L, 3);
 }
 
-void core_load(lua_State *L, const char *name)
+static void load(lua_State *L, const char *name, bool is_kept)
 {
     lua_CFunction loader = loader_of(name);
 
@@ -359,7 +374,13 @@ void core_load(lua_State *L, const char *name)
     }
     lua_pushcfunction(L, loader);
     lua_pushstring(L, name);
-    lua_call(L, 1, 1);
+    lua_pushboolean(L, is_kept);
+    lua_call(L, 2, 1);
+}
+
+void core_load(lua_State *L, const char *name)
+{
+    load(L, name, false);
 }
 
 void core_require(lua_State *L, const char *name)
@@ -367,7 +388,7 @@ void core_require(lua_State *L, const char *name)
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     if (lua_getfield(L, -1, name) == LUA_TNIL) {
         lua_pop(L, 1);
-        core_load(L, name);
+        load(L, name, true);
         lua_pushvalue(L, -1);
         lua_setfield(L, -3, name);
     }

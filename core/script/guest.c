@@ -10,6 +10,8 @@
 #include "script/value.h"
 #include "wire/header.h"
 
+#define REST_MS 20
+
 static const char registry_key; /* its address is the key */
 
 struct guest *guest_of(lua_State *L)
@@ -358,8 +360,27 @@ void guest_begin(struct guest *g)
     g->runtime->uncaught = worker_uncaught;
 }
 
+static void come_to_rest(struct timer *t)
+{
+    struct guest *g = list_entry(t, struct guest, rest);
+
+    if (g->worker.state == WORKER_STARTING) {
+        guest_rest_later(g);
+        return;
+    }
+    lua_gc(g->L, LUA_GCCOLLECT);
+    state_rest(g->memory);
+}
+
+void guest_rest_later(struct guest *g)
+{
+    g->rest.fire = come_to_rest;
+    (void)timer_arm(&g->runtime->reactor, &g->rest, REST_MS, false);
+}
+
 void guest_end(struct guest *g)
 {
+    timer_disarm(&g->runtime->reactor, &g->rest);
     tasks_close(g->runtime);
     routes_close(&g->routes);
     visitors_close(&g->visitors);
@@ -385,7 +406,7 @@ static int open_state(lua_State *L)
     struct guest *g = lua_touserdata(L, 1);
 
     luaL_openlibs(L);
-    g->runtime = g->mail ? runtime_bare(L, g->mail) : runtime_of(L);
+    g->runtime = runtime_bare(L);
     coroutines_open(L); /* keeps the runtime that there is */
     core_preload(L);
     lua_pushlightuserdata(L, g);
@@ -397,10 +418,9 @@ static int open_state(lua_State *L)
     return 0;
 }
 
-int guest_open(struct guest *g, struct mailbox *mail, struct failure *why)
+int guest_open(struct guest *g, struct chunks *chunks, struct failure *why)
 {
     memset(g, 0, sizeof *g);
-    g->mail = mail;
     g->methods = LUA_NOREF;
     g->by_name = LUA_NOREF;
     g->keyed = LUA_NOREF;
@@ -408,7 +428,7 @@ int guest_open(struct guest *g, struct mailbox *mail, struct failure *why)
     g->handler = LUA_NOREF;
     g->refuse = LUA_NOREF;
     g->cancelled = LUA_NOREF;
-    g->L = state_new(&g->memory);
+    g->L = state_new(&g->memory, chunks);
     if (g->L == NULL) {
         return fail(why, TITAN_E_LIMIT_EXCEEDED, "out of memory");
     }
@@ -417,6 +437,44 @@ int guest_open(struct guest *g, struct mailbox *mail, struct failure *why)
     if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) {
         fail(why, TITAN_E_SPAWN_FAILED, "%s", lua_tostring(g->L, -1));
         guest_close(g);
+        return why->code;
+    }
+    return TITAN_OK;
+}
+
+static int stand_by(lua_State *L)
+{
+    core_load(L, "titan.worker.standing");
+    return 0;
+}
+
+void guest_stand_by(struct guest *g)
+{
+    lua_gc(g->L, LUA_GCCOLLECT); /* what is made now finds room where the libraries' code was */
+    lua_pushcfunction(g->L, stand_by);
+    if (lua_pcall(g->L, 0, 0, 0) != LUA_OK) {
+        lua_pop(g->L, 1);
+    }
+    lua_gc(g->L, LUA_GCCOLLECT);
+}
+
+/* (guest, mailbox or nil) */
+static int settle(lua_State *L)
+{
+    const struct guest *g = lua_touserdata(L, 1);
+
+    runtime_settle(L, g->runtime, lua_touserdata(L, 2));
+    return 0;
+}
+
+int guest_settle(struct guest *g, struct mailbox *mail, struct failure *why)
+{
+    lua_pushcfunction(g->L, settle);
+    lua_pushlightuserdata(g->L, g);
+    lua_pushlightuserdata(g->L, mail);
+    if (lua_pcall(g->L, 2, 0, 0) != LUA_OK) {
+        fail(why, TITAN_E_SPAWN_FAILED, "%s", lua_tostring(g->L, -1));
+        lua_pop(g->L, 1);
         return why->code;
     }
     return TITAN_OK;

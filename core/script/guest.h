@@ -16,6 +16,7 @@
 #include "spawn/thread.h"
 
 struct guest {
+    struct stock_item item; /* before it is anybody's: guest_thread.c */
     lua_State *L;
     struct state_memory *memory;
     struct runtime *runtime;
@@ -23,9 +24,9 @@ struct guest {
     struct pumps pumps;
     struct caller home; /* the manager */
     struct visitors visitors;
+    struct timer rest; /* on a thread: until it has come to rest after its start */
     struct routes routes;
     bool is_worker;
-    struct mailbox *mail;  /* whose posts lead to its turns; NULL: it has a loop */
     struct thread *thread; /* it runs on; NULL: a process of its own */
     FILE *out, *err;       /* thread_output.c: its standard files, on a thread */
     int methods;           /* registry: list of functions, by method id + 1 */
@@ -38,14 +39,25 @@ struct guest {
     int lua_main;          /* registry: titan.worker */
 };
 
-/* Makes the state and loads the Lua part. With a mailbox it has no loop but takes turns
- * (runtime_turn). TITAN_OK, or nothing is open. */
-int guest_open(struct guest *g, struct mailbox *mail, struct failure *why);
+/* Makes the state, of `chunks` (or NULL), and loads the Lua part. It is no thread's yet. TITAN_OK,
+ * or nothing is open. */
+int guest_open(struct guest *g, struct chunks *chunks, struct failure *why);
 void guest_close(struct guest *g);
+
+/* Loads what a start needs before there is one. What fails here is said by the start. */
+void guest_stand_by(struct guest *g);
+
+/* On the thread where it begins. With a mailbox it has no loop but takes turns (runtime_turn).
+ * TITAN_OK, or it is for guest_close. */
+int guest_settle(struct guest *g, struct mailbox *mail, struct failure *why);
 
 /* Loads what is to be loaded before any class: `boot` is what the manager says of it, `how` a
  * function of titan.worker, "warm_up" or "prepare". */
 int guest_prepare(struct guest *g, const char *how, struct span boot, struct failure *why);
+
+/* Some time after its start, when nothing of that is needed any more, what it took is collected and
+ * given back. */
+void guest_rest_later(struct guest *g);
 
 /* Around the life of its worker, which is opened and run in between. */
 void guest_begin(struct guest *g);

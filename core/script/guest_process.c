@@ -101,7 +101,11 @@ int titan_zygote_main(int argc, char **argv)
     if (code != 0) {
         return code;
     }
-    if (guest_open(&g, NULL, &why) < 0) {
+    code = guest_open(&g, NULL, &why);
+    if (code == TITAN_OK) {
+        code = guest_settle(&g, NULL, &why);
+    }
+    if (code < 0) {
         fprintf(stderr, "titan-zygote: %s\n", why.message);
         return 1;
     }

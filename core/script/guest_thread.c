@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/list.h"
+#include "script/chunks.h"
 #include "script/guest.h"
 #include "script/thread_output.h"
 #include "titan.h"
@@ -55,18 +57,53 @@ static void prepare(struct guest *g, struct thread *t)
     if (guest_prepare(g, "prepare", boot, &why) < 0) {
         fail_start(g, &why);
     }
+    buf_free(&t->boot); /* there is no other start */
+}
+
+static struct guest *guest_new(struct chunks *chunks)
+{
+    struct guest *g = malloc(sizeof *g);
+    struct failure why;
+
+    if (g != NULL && guest_open(g, chunks, &why) < 0) {
+        free(g);
+        return NULL;
+    }
+    if (g != NULL) {
+        guest_stand_by(g);
+    }
+    return g;
+}
+
+static void guest_free(struct guest *g)
+{
+    guest_close(g);
+    free(g);
+}
+
+/* One that stands by, if there is one. NULL when memory or descriptors are out. */
+static struct guest *guest_take(struct thread *t)
+{
+    struct stock_item *ready = stock_take(t->stock);
+    struct guest *g =
+        ready != NULL ? list_entry(ready, struct guest, item) : guest_new(stock_common(t->stock));
+    struct failure why;
+
+    if (g != NULL && guest_settle(g, t->by_turns ? t->mail : NULL, &why) < 0) {
+        guest_free(g);
+        return NULL;
+    }
+    return g;
 }
 
 /* NULL when there is none. */
 static struct guest *begin(struct thread *t)
 {
-    struct guest *g = malloc(sizeof *g);
-    struct failure why;
+    struct guest *g = guest_take(t);
 
-    if (g == NULL || guest_open(g, t->by_turns ? t->mail : NULL, &why) < 0) {
+    if (g == NULL) {
         inproc_abandon(t->links.data, 1);
         inproc_abandon(t->links.control, 1);
-        free(g);
         return NULL;
     }
     if (!open_worker(g, t)) {
@@ -82,6 +119,7 @@ static struct guest *begin(struct thread *t)
         interrupt_arm(&g->runtime->interrupt, g->L);
     }
     prepare(g, t);
+    guest_rest_later(g);
     return g;
 }
 
@@ -151,4 +189,35 @@ static void visited(struct thread *t, struct inproc_link *link)
     }
 }
 
-const struct thread_guest guest_on_thread = {run, turn, visited};
+/* ---- spawn/stock.h: guests that wait for a thread to begin on ---- */
+
+static void *open_common(void)
+{
+    return chunks_new();
+}
+
+static void close_common(void *chunks)
+{
+    chunks_free(chunks);
+}
+
+static struct stock_item *make(void *chunks)
+{
+    struct guest *g = guest_new(chunks);
+
+    return g != NULL ? &g->item : NULL;
+}
+
+static void discard(struct stock_item *item)
+{
+    guest_free(list_entry(item, struct guest, item));
+}
+
+static void tidy(void *chunks)
+{
+    chunks_tidy(chunks);
+}
+
+static const struct stock_ops stock = {open_common, close_common, make, discard, tidy};
+
+const struct thread_guest guest_on_thread = {run, turn, visited, &stock};

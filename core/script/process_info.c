@@ -120,9 +120,9 @@ void process_info_push(lua_State *L, const struct process *p)
         set_exit(L, p);
     }
     set_last_error(L, p->last_error.code != TITAN_OK ? &p->last_error : &p->last_life_error);
-    lua_pushlstring(L, p->out.tail, p->out.tail_len);
+    lua_pushlstring(L, p->out.tail_len > 0 ? p->out.tail : "", p->out.tail_len);
     lua_setfield(L, -2, "stdout_tail");
-    lua_pushlstring(L, p->err.tail, p->err.tail_len);
+    lua_pushlstring(L, p->err.tail_len > 0 ? p->err.tail : "", p->err.tail_len);
     lua_setfield(L, -2, "stderr_tail");
     if (p->status != NULL) {
         push_activity(L, p->status, now);

@@ -36,7 +36,7 @@ int titan_run_script(int argc, char **argv)
 {
     struct script_args args = {argc, argv};
     struct state_memory *memory;
-    lua_State *L = state_new(&memory);
+    lua_State *L = state_new(&memory, NULL);
     int code = 1;
 
     if (L == NULL) {

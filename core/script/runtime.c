@@ -181,10 +181,9 @@ static void make_loop(lua_State *L, struct runtime *rt)
     luv_set_callback(rt->L, luv_callback);
 }
 
-/* (mailbox or nil) -> the userdata */
+/* (bare) -> the userdata */
 static int runtime_new(lua_State *L)
 {
-    struct mailbox *mail = lua_touserdata(L, 1);
     struct runtime *rt = lua_newuserdatauv(L, sizeof *rt, 0);
 
     memset(rt, 0, sizeof *rt);
@@ -196,8 +195,7 @@ static int runtime_new(lua_State *L)
     tasks_open(rt);
     clock_open(rt);
     buffer_memory_open(rt);
-    rt->mail = mail;
-    rt->bare = mail != NULL;
+    rt->bare = lua_toboolean(L, 1);
     if (!rt->bare) {
         rt->uv = luv_loop(L);
         if (rt->uv == NULL) {
@@ -212,12 +210,12 @@ static int runtime_new(lua_State *L)
     return 1;
 }
 
-static struct runtime *make(lua_State *L, struct mailbox *mail)
+static struct runtime *make(lua_State *L, bool bare)
 {
     struct runtime *rt;
 
     lua_pushcfunction(L, runtime_new);
-    lua_pushlightuserdata(L, mail);
+    lua_pushboolean(L, bare);
     lua_call(L, 1, 1);
     rt = lua_touserdata(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
@@ -231,14 +229,23 @@ struct runtime *runtime_of(lua_State *L)
     lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
     rt = lua_touserdata(L, -1);
     lua_pop(L, 1);
-    return rt != NULL ? rt : make(L, NULL);
+    return rt != NULL ? rt : make(L, false);
 }
 
 /* ---- by turns ---- */
 
-struct runtime *runtime_bare(lua_State *L, struct mailbox *mail)
+struct runtime *runtime_bare(lua_State *L)
 {
-    return make(L, mail);
+    return make(L, true);
+}
+
+void runtime_settle(lua_State *L, struct runtime *rt, struct mailbox *mail)
+{
+    rt->mail = mail;
+    rt->bare = mail != NULL;
+    if (!rt->bare) {
+        make_loop(L, rt);
+    }
 }
 
 uv_loop_t *runtime_loop(lua_State *L, struct runtime *rt)

@@ -53,9 +53,14 @@ struct runtime {
     void *owner; /* of both */
 };
 
-/* The runtime of a new state that has no loop, but is given turns whenever there is a post in the
- * mailbox. It makes itself a loop when `luv` is asked for. Raises as below. */
-struct runtime *runtime_bare(lua_State *L, struct mailbox *mail);
+/* The runtime of a new state that is not settled: it has no loop and is no thread's yet. Raises as
+ * below. */
+struct runtime *runtime_bare(lua_State *L);
+
+/* Once, before its reactor is opened, on the thread that it begins on. With a mailbox it has no
+ * loop, but is given turns whenever there is a post in it, and makes itself a loop when `luv` is
+ * asked for; NULL: it gets a loop. Raises as below. */
+void runtime_settle(lua_State *L, struct runtime *rt, struct mailbox *mail);
 
 /* One of these turns, as a run of the unit. Returns when it wants the next: 0 at once,
  * else a time in ms, UINT64_MAX when there is mail. */

@@ -5,11 +5,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/size_text.h"
+#include "script/chunks.h"
 
-#define CHUNK_LEN ((size_t)64 * 1024) /* and its alignment: from a block to its chunk by a mask */
 #define GRAIN ((size_t)16)
 #define FINE_MAX 512   /* up to here a class every GRAIN, from here on four a doubling */
 #define SMALL_MAX 4096 /* larger blocks are malloc's */
@@ -25,6 +24,8 @@
 struct chunk {
     struct chunk *next;
     bool sealed;
+    bool brief;
+    unsigned live; /* blocks of a brief one that are in use */
 };
 
 /* A block that is free, in place of what it held. */
@@ -41,14 +42,19 @@ struct refusal {
 
 struct state_memory {
     struct free_block *free[CLASSES];
-    uint8_t *at, *end; /* what is left of the newest chunk */
+    uint64_t has_free;             /* a bit for each class that may have a free block */
+    uint8_t *at, *end;             /* what is left of the newest chunk, */
+    uint8_t *brief_at, *brief_end; /* and of the newest brief one */
     struct chunk *chunks;
-    size_t used;  /* bytes that Lua has now, as it asked for them */
-    size_t bound; /* how many it may have: max_len while the limit bites, else UNBOUNDED */
+    struct chunks *from; /* or NULL */
+    size_t used;         /* bytes that Lua has now, as it asked for them */
+    size_t bound;        /* how many it may have: max_len while the limit bites, else UNBOUNDED */
     size_t max_len;
     struct refusal refused;
     bool bites;
     bool pressed;
+    bool brief;  /* what is made now is soon dropped */
+    bool starts; /* until state_rest: memory comes before speed */
 };
 
 static unsigned class_of(size_t len)
@@ -74,22 +80,60 @@ static size_t size_of(unsigned class)
     return (size_t)(coarse % 4 + 5) << (coarse / 4 + 7);
 }
 
-/* An aligned chunk: twice the room, and what is too much is given back. */
-static struct chunk *chunk_map(void)
+static struct chunk *chunk_add(struct state_memory *m, bool brief)
 {
-    uint8_t *at =
-        mmap(NULL, 2 * CHUNK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t before;
+    struct chunk *chunk = chunk_take(m->from);
 
-    if (at == MAP_FAILED) {
-        return NULL;
+    if (chunk != NULL) {
+        *chunk = (struct chunk){.next = m->chunks, .brief = brief};
+        m->chunks = chunk;
     }
-    before = (CHUNK_LEN - (uintptr_t)at % CHUNK_LEN) % CHUNK_LEN;
-    if (before > 0) {
-        munmap(at, before);
+    return chunk;
+}
+
+static void put(struct state_memory *m, uint8_t *at, unsigned class)
+{
+    struct free_block *block = (struct free_block *)(void *)at;
+
+    block->next = m->free[class];
+    m->free[class] = block;
+    m->has_free |= (uint64_t)1 << class;
+}
+
+/* What is left of a block that was split, in as few as there can be. */
+static void put_rest(struct state_memory *m, uint8_t *at, size_t len)
+{
+    while (len > 0) {
+        unsigned class = class_of(len);
+
+        if (class > 0 && size_of(class) > len) {
+            class --;
+        }
+        put(m, at, class);
+        at += size_of(class);
+        len -= size_of(class);
     }
-    munmap(at + before + CHUNK_LEN, CHUNK_LEN - before);
-    return (struct chunk *)(void *)(at + before);
+}
+
+/* Of the smallest free block that has the room. Blocks are not put together again, so this is for
+ * the start alone: then much is free that never will be asked for in that size again. */
+static void *split(struct state_memory *m, unsigned class)
+{
+    uint64_t larger = m->has_free & ~(((uint64_t)2 << class) - 1);
+
+    while (larger != 0) {
+        unsigned from = (unsigned)__builtin_ctzll(larger);
+        struct free_block *block = m->free[from];
+
+        if (block != NULL) {
+            m->free[from] = block->next;
+            put_rest(m, (uint8_t *)block + size_of(class), size_of(from) - size_of(class));
+            return block;
+        }
+        larger &= larger - 1;
+        m->has_free &= ~((uint64_t)1 << from);
+    }
+    return NULL;
 }
 
 static void *small_new(struct state_memory *m, size_t len)
@@ -102,15 +146,16 @@ static void *small_new(struct state_memory *m, size_t len)
         m->free[class] = block->next;
         return block;
     }
+    block = m->starts ? split(m, class) : NULL;
+    if (block != NULL) {
+        return block;
+    }
     if ((size_t)(m->end - m->at) < size) {
-        struct chunk *chunk = chunk_map();
+        struct chunk *chunk = chunk_add(m, false);
 
         if (chunk == NULL) {
             return NULL;
         }
-        chunk->next = m->chunks;
-        chunk->sealed = false;
-        m->chunks = chunk;
         m->at = (uint8_t *)chunk + 2 * GRAIN;
         m->end = (uint8_t *)chunk + CHUNK_LEN;
     }
@@ -118,14 +163,38 @@ static void *small_new(struct state_memory *m, size_t len)
     return m->at - size;
 }
 
+static struct chunk *chunk_of(void *at)
+{
+    return (struct chunk *)((uintptr_t)at & ~(CHUNK_LEN - 1));
+}
+
+/* From a chunk that is given back as a whole: what is freed there is not used again. */
+static void *brief_new(struct state_memory *m, size_t len)
+{
+    size_t size = size_of(class_of(len));
+
+    if ((size_t)(m->brief_end - m->brief_at) < size) {
+        struct chunk *chunk = chunk_add(m, true);
+
+        if (chunk == NULL) {
+            return NULL;
+        }
+        m->brief_at = (uint8_t *)chunk + 2 * GRAIN;
+        m->brief_end = (uint8_t *)chunk + CHUNK_LEN;
+    }
+    chunk_of(m->brief_at)->live++;
+    m->brief_at += size;
+    return m->brief_at - size;
+}
+
 static void small_free(struct state_memory *m, void *at, size_t len)
 {
-    const struct chunk *chunk = (const struct chunk *)((uintptr_t)at & ~(CHUNK_LEN - 1));
-    struct free_block *block = at;
+    struct chunk *chunk = chunk_of(at);
 
-    if (!chunk->sealed) {
-        block->next = m->free[class_of(len)];
-        m->free[class_of(len)] = block;
+    if (chunk->brief) {
+        chunk->live--;
+    } else if (!chunk->sealed) {
+        put(m, at, class_of(len));
     }
 }
 
@@ -200,6 +269,7 @@ static void *allocate(void *ctx, void *at, size_t old, size_t len)
 {
     struct state_memory *m = ctx;
     bool is_object = at == NULL && old != 0;
+    bool is_brief = m->brief && at == NULL && old != LUA_TSTRING && len <= SMALL_MAX;
     void *got;
 
     if (at == NULL) {
@@ -215,6 +285,8 @@ static void *allocate(void *ctx, void *at, size_t old, size_t len)
     }
     if (only_malloc) {
         got = realloc(at, len);
+    } else if (is_brief) {
+        got = brief_new(m, len);
     } else {
         got = at == NULL ? block_new(m, len) : block_resize(m, at, old, len);
     }
@@ -232,12 +304,12 @@ static void memory_free(struct state_memory *m)
         struct chunk *chunk = m->chunks;
 
         m->chunks = chunk->next;
-        munmap(chunk, CHUNK_LEN);
+        chunk_give(m->from, chunk);
     }
     free(m);
 }
 
-lua_State *state_new(struct state_memory **memory)
+lua_State *state_new(struct state_memory **memory, struct chunks *chunks)
 {
     struct state_memory *m = calloc(1, sizeof *m);
     lua_State *L;
@@ -245,6 +317,8 @@ lua_State *state_new(struct state_memory **memory)
     if (m == NULL) {
         return NULL;
     }
+    m->from = chunks;
+    m->starts = chunks != NULL;
     m->bound = UNBOUNDED;
     L = lua_newstate(allocate, m);
     if (L == NULL) {
@@ -269,6 +343,34 @@ void state_seal(struct state_memory *m)
     memset(m->free, 0, sizeof m->free);
     m->at = NULL;
     m->end = NULL;
+}
+
+bool state_brief(struct state_memory *m, bool brief)
+{
+    bool before = m->brief;
+
+    m->brief = brief && m->starts;
+    return before;
+}
+
+void state_rest(struct state_memory *m)
+{
+    struct chunk **link = &m->chunks;
+
+    while (*link != NULL) {
+        struct chunk *chunk = *link;
+
+        if (chunk->brief && chunk->live == 0) {
+            *link = chunk->next;
+            chunk_give(m->from, chunk);
+        } else {
+            link = &chunk->next;
+        }
+    }
+    m->starts = false;
+    m->brief = false;
+    m->brief_at = NULL;
+    m->brief_end = NULL;
 }
 
 /* ---- the limit ---- */

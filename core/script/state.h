@@ -22,12 +22,23 @@
 #include "base/errors.h"
 
 struct state_memory;
+struct chunks;
 
-/* A state without libraries; NULL when memory is out. state_close ends both. */
-lua_State *state_new(struct state_memory **memory);
+/* A state without libraries; NULL when memory is out. state_close ends both. `chunks`, which are
+ * there as long as it is, may be NULL. */
+lua_State *state_new(struct state_memory **memory, struct chunks *chunks);
 void state_close(lua_State *L, struct state_memory *memory);
 
 void state_seal(struct state_memory *memory);
+
+/*
+ * Whether what is made from here on is soon dropped, as the code of a start is: but for strings,
+ * which others may hold as well, it lies apart, and state_rest, called when it has been collected,
+ * gives its memory back, once. Without effect after that, and in a state without chunks of others.
+ * Returns what was so before, to be put back.
+ */
+bool state_brief(struct state_memory *memory, bool brief);
+void state_rest(struct state_memory *memory);
 
 /* The memory of a state made here; NULL for a host's own state. */
 struct state_memory *state_memory_of(lua_State *L);

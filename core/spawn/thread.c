@@ -41,7 +41,8 @@ void thread_release(struct thread **held)
     }
     mailbox_release(t->to);
     directory_release(&t->directory);
-    status_unmap(&t->links.status);
+    stock_give_status(t->stock, &t->links.status);
+    stock_release(&t->stock);
     sem_destroy(&t->has_ended);
     buf_free(&t->boot);
     free(t);
@@ -260,7 +261,8 @@ static int make_links(struct thread *t)
 {
     t->links.data = inproc_new(t->to, t->mail);
     t->links.control = inproc_new(t->to, t->mail);
-    return t->links.data && t->links.control ? status_make(&t->links.status) : -ENOMEM;
+    return t->links.data && t->links.control ? stock_take_status(t->stock, &t->links.status)
+                                             : -ENOMEM;
 }
 
 static void describe(int error, struct failure *why)
@@ -290,6 +292,7 @@ static struct thread *thread_new(const struct thread_spec *spec)
     t->over.deliver = deliver_over;
     t->dying.deliver = deliver_dying;
     t->to = mailbox_hold(spec->r->mail);
+    t->stock = spec->stock ? stock_hold(spec->stock) : NULL;
     t->directory = spec->directory ? directory_hold(spec->directory) : NULL;
     atomic_init(&t->parting, PARTING_NONE);
     return t;

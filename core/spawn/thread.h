@@ -17,6 +17,7 @@
 #include "base/errors.h"
 #include "spawn/directory.h"
 #include "spawn/sched.h"
+#include "spawn/stock.h"
 #include "worker/worker.h"
 
 struct thread;
@@ -34,6 +35,7 @@ struct thread_guest {
     /* Another worker of this process wants to call it: end 1 is its to open or abandon. On its own
      * thread, also after its end. */
     void (*visited)(struct thread *t, struct inproc_link *link);
+    const struct stock_ops *stock; /* what can be made ahead for it; or NULL */
 };
 
 #define THREAD_ENDED (UINT64_MAX - 1)
@@ -59,6 +61,7 @@ struct thread {
     struct worker *worker;       /* the thread's, while it serves */
     void *state;                 /* the guest's own; NULL before its first turn */
     struct directory *directory; /* held: whom it can call directly */
+    struct stock *stock;         /* held; or NULL */
     atomic_uint entry;           /* the number of its own entry there */
     atomic_int parting;          /* the guest's to set, before it closes its visitors' links */
     /* With a thread of its own: */
@@ -86,8 +89,9 @@ struct thread_spec {
     struct sched *sched; /* by turns; NULL: on a thread of its own */
     struct reactor *r;   /* the manager's, which has a mailbox: `ended` is called in its turns */
     struct directory *directory;
-    struct span boot; /* the guest's business; copied */
-    uint32_t spin_us; /* see reactor_spin; by turns it is the scheduler's */
+    struct stock *stock; /* or NULL */
+    struct span boot;    /* the guest's business; copied */
+    uint32_t spin_us;    /* see reactor_spin; by turns it is the scheduler's */
     void (*ended)(struct thread *t);
     void *owner;
 };

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -60,6 +61,22 @@ int status_make(struct status_page **page)
     *page = at;
     begin(*page);
     return 0;
+}
+
+/* What was never touched is left so. */
+void status_reset(struct status_page *page)
+{
+    uint32_t series = series_used(&page->series_used);
+
+    for (uint32_t slot = 0; slot < STATUS_SLOTS; slot++) {
+        if (status_load(page->counts[slot].calls) > 0) {
+            memset(&page->latencies[slot], 0, sizeof page->latencies[slot]);
+        }
+    }
+    memset(page->series.slots, 0, series * sizeof page->series.slots[0]);
+    memset(page->series.histograms, 0, series * sizeof page->series.histograms[0]);
+    memset(page, 0, offsetof(struct status_page, latencies));
+    begin(page);
 }
 
 void status_unmap(struct status_page **page)

@@ -83,6 +83,10 @@ int status_create(struct status_page **page, int *fd);
 /* A fresh page for a worker in this process. 0 or -errno. */
 int status_make(struct status_page **page);
 
+/* Makes one as it was when it was fresh: its worker, which named its methods, is gone, and nobody
+ * reads it any more. */
+void status_reset(struct status_page *page);
+
 /* The page of a descriptor, which stays the caller's. 0 or -errno. */
 int status_map(struct status_page **page, int fd);
 

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include "script/chunks.h"
 #include "script/state.h"
 
 /* What a program does, errors and finalizers among it. */
@@ -31,16 +32,21 @@ struct fixture {
     lua_State *L;
 };
 
-static struct fixture open_state(void)
+static struct fixture open_state_of(struct chunks *chunks)
 {
     struct fixture f;
 
-    f.L = state_new(&f.memory);
+    f.L = state_new(&f.memory, chunks);
     assert_non_null(f.L);
     lua_pushcfunction(f.L, open_libs);
     assert_int_equal(lua_pcall(f.L, 0, 0, 0), LUA_OK);
     lua_gc(f.L, LUA_GCCOLLECT);
     return f;
+}
+
+static struct fixture open_state(void)
+{
+    return open_state_of(NULL);
 }
 
 static int run(lua_State *L, const char *text)
@@ -170,6 +176,88 @@ static void a_hosts_own_state_has_none(void **state)
     lua_close(L);
 }
 
+/* Runs it so that its code is dropped at once. */
+static void run_briefly(const struct fixture *f, const char *text)
+{
+    int status;
+
+    assert_false(state_brief(f->memory, true));
+    status = luaL_loadstring(f->L, text);
+    (void)state_brief(f->memory, false);
+    assert_int_equal(status, LUA_OK);
+    assert_int_equal(lua_pcall(f->L, 0, 0, 0), LUA_OK);
+    lua_gc(f->L, LUA_GCCOLLECT);
+}
+
+static void what_was_brief_is_given_back_at_rest(void **state)
+{
+    struct chunks *chunks = chunks_new();
+    struct fixture f = open_state_of(chunks);
+    unsigned rested;
+
+    (void)state;
+    run_briefly(&f, script);
+    run_briefly(&f, "kept = 'a string may be held by others'");
+    assert_int_equal(chunks_kept(chunks), 0);
+    state_rest(f.memory);
+    rested = chunks_kept(chunks);
+    assert_int_equal(run(f.L, "return kept == 'a string may be held by ' .. 'others'"), LUA_OK);
+    assert_true(lua_toboolean(f.L, -1));
+    run_briefly(&f, script); /* from now on like all others */
+    assert_int_equal(state_used(f.memory), counted(f.L));
+    assert_int_equal(chunks_kept(chunks), rested);
+    state_close(f.L, f.memory);
+    /* Under a sanitizer every block is malloc's. */
+    assert_int_equal(rested, chunks_kept(chunks) > 0 ? 1 : 0);
+    chunks_free(chunks);
+}
+
+static void what_is_not_dropped_stays(void **state)
+{
+    struct chunks *chunks = chunks_new();
+    struct fixture f = open_state_of(chunks);
+
+    (void)state;
+    run_briefly(&f, "function kept(n) return n + 1 end");
+    state_rest(f.memory);
+    assert_int_equal(chunks_kept(chunks), 0);
+    assert_int_equal(run(f.L, "return kept(1)"), LUA_OK);
+    assert_int_equal(lua_tointeger(f.L, -1), 2);
+    state_close(f.L, f.memory);
+    chunks_free(chunks);
+}
+
+/* Blocks are split then: none may overlap another. */
+static void a_start_breaks_nothing(void **state)
+{
+    static const char shrinks[] = "local all = {}\n"
+                                  "for i = 1, 300 do all[i] = ('x' .. i):rep(i) end\n"
+                                  "for i = 1, 300, 2 do all[i] = nil end\n"
+                                  "collectgarbage()\n"
+                                  "for i = 1, 300, 2 do all[i] = { i, i .. '', { i } } end\n"
+                                  "for i = 1, 300, 2 do\n"
+                                  "  assert(all[i][1] == i and all[i][2] == i .. '')\n"
+                                  "  assert(all[i][3][1] == i)\n"
+                                  "end\n";
+    struct chunks *chunks = chunks_new();
+
+    (void)state;
+    for (int i = 0; i < 3; i++) { /* of what the one before left */
+        struct fixture f = open_state_of(chunks);
+
+        for (int j = 0; j < 5; j++) {
+            assert_int_equal(run(f.L, script), LUA_OK);
+            assert_int_equal(run(f.L, shrinks), LUA_OK);
+            lua_settop(f.L, 0);
+            assert_int_equal(state_used(f.memory), counted(f.L));
+        }
+        state_rest(f.memory);
+        assert_int_equal(run(f.L, script), LUA_OK);
+        state_close(f.L, f.memory);
+    }
+    chunks_free(chunks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +268,9 @@ int main(void)
         cmocka_unit_test(the_states_of_two_threads_do_not_count_for_each_other),
         cmocka_unit_test(garbage_is_no_reason_to_fail),
         cmocka_unit_test(a_hosts_own_state_has_none),
+        cmocka_unit_test(what_was_brief_is_given_back_at_rest),
+        cmocka_unit_test(what_is_not_dropped_stays),
+        cmocka_unit_test(a_start_breaks_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,12 +65,51 @@ local schemas = {
   },
 }
 
+-- What most classes say when they are ready, for which no schema has to be walked.
+---@type table<string, string>
+local plain_types <const> = {
+  version = "string", description = "string", methods = "table", health_checks = "table",
+}
+
+---@param said any
+---@return boolean
+local function is_plain(said)
+  if type(said) ~= "table" or not said.methods then
+    return false
+  end
+  for key, value in next, said do
+    if type(value) ~= plain_types[key] then
+      return false
+    end
+  end
+  for name, number in next, said.methods do
+    if type(name) ~= "string" or number ~= false and
+      (math.type(number) ~= "integer" or number < 0) then
+      return false
+    end
+  end
+  return not said.health_checks or next(said.health_checks) == nil
+end
+
+-- As the schema makes it of this.
+---@param said table
+---@return table
+local function plain_ready(said)
+  return {
+    version = said.version, description = said.description, methods = said.methods,
+    health_checks = {}, idempotent = {}, keyed = {},
+  }
+end
+
 --- A checked copy, or nil and what is wrong.
 ---@param kind "declared"|"ready"
 ---@param said any
 ---@return table?
 ---@return string? why
 function announced.check(kind, said)
+  if kind == "ready" and is_plain(said) then
+    return plain_ready(said)
+  end
   local ok, result = pcall(schema.check, schemas[kind], said, kind)
   if ok then
     return result

@@ -51,6 +51,13 @@ function worker.packed(err)
   }, errors.metatable)
 end
 
+--- The error for a method that cannot be called.
+---@param name string
+---@return titan.Error
+function worker.refuse(name)
+  return require("titan.proxy.missing").of_class(worker.current.class, name)
+end
+
 --- Called with the spec: begins the start.
 ---@param spec table
 function worker.start(spec)

@@ -132,14 +132,19 @@ local function serve(loaded, self, spec, entries)
   core.worker_serve {
     methods = functions, names = names, by_name = by_name, keyed = keyed, self = self,
     limits = spec.limits, latencies = spec.latencies, handler = worker.packed,
-    refuse = function(name)
-      return require("titan.proxy.missing").of_class(loaded, name)
-    end,
+    refuse = worker.refuse,
     cancelled = setmetatable({
       code = "cancelled", message = "the caller no longer waits", retryable = false,
     }, errors.metatable),
   }
   return methods, health_checks
+end
+
+-- On a thread they stood by until now.
+local function forget_parts()
+  for _, name in ipairs(core.use "titan.worker.parts") do
+    package.loaded[name] = nil
+  end
 end
 
 -- The environment and directory that spawn asked for are set before the class is loaded, and win
@@ -176,6 +181,9 @@ local function run_start(spec)
     loaded.init(self, spec.options)
   end
   local methods, health_checks = serve(loaded, self, spec, entries)
+  if spec.isolation ~= "process" then
+    forget_parts()
+  end
   local repeatable, keyed
   if annotated then
     repeatable, keyed = require("titan.idempotency").announced(loaded)
