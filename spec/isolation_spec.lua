@@ -223,6 +223,20 @@ end
 
 for _, kind in ipairs { "worker", "thread" } do
   describe("isolation " .. kind, function()
+    it("refuses pools that look at what only a process has", managed({ isolation = kind },
+      function(pm)
+        for key, options in pairs {
+          ["pool.memory_limit"] = { memory_limit = "10MB" },
+          ["pool.auto_scale.cpu"] = { auto_scale = { cpu = 0.5 } },
+          ["pool.auto_scale.memory"] = { auto_scale = { memory = 1 << 20 } },
+        } do
+          options.size = 1
+          local err = expect.error("invalid_config", pm.create_pool, pm, WORKER, options)
+          expect.part({ key .. ": ", kind, 'isolation = "process"' }, err.message)
+        end
+        pm:create_pool(WORKER, { size = 1, auto_scale = { queue = 1 } }):destroy()
+      end))
+
     it("refuses what only a process can be given", managed({ isolation = kind }, function(pm)
       for key, options in pairs {
         ["options.env"] = { env = { A = "1" } },
@@ -469,7 +483,7 @@ describe("threads that come and go", function()
       local function round()
         local starts = {}
         for i = 1, count do
-          starts[i] = titan.go(pm.spawn, pm, WORKER)
+          starts[i] = titan.go(pm.spawn, pm, WORKER, { startup_timeout = "1m" })
         end
         for _, start in ipairs(starts) do
           assert.equal(3, start:await():add(1, 2))

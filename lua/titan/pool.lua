@@ -278,6 +278,28 @@ local function listener(self)
   end
 end
 
+-- What the kernel knows of processes alone.
+---@param options titan.PoolOptions
+---@param isolation titan.Isolation
+---@param where string
+local function check_isolation(options, isolation, where)
+  if isolation == "process" then
+    return
+  end
+  local scale = options.auto_scale or {}
+  for _, said in ipairs {
+    { "memory_limit", options.memory_limit }, { "auto_scale.cpu", scale.cpu },
+    { "auto_scale.memory", scale.memory },
+  } do
+    local key, value = said[1], said[2]
+    if value and value > 0 then
+      schema.refuse(where .. "." .. key, string.format("a worker of isolation %q has no memory and "
+        .. "processor time of its own that could be read; resources.max_memory bounds its heap, or "
+        .. 'use isolation = "process"', isolation), value, 'isolation = "process"')
+    end
+  end
+end
+
 --- A pool that has not been started. Raises `invalid_config`.
 ---@param manager titan.Manager
 ---@param target titan.Target
@@ -288,6 +310,7 @@ end
 function pool.new(manager, target, options, name, where)
   local checked = config.spawn_options(options.spawn_options, target.class,
     where .. ".spawn_options")
+  check_isolation(options, checked.isolation or manager.config.isolation, where)
   options.stop_timeout = checked.shutdown_timeout or options.stop_timeout
   local self = setmetatable({
     name = name, manager = manager, target = target, options = options,

@@ -9,7 +9,7 @@ local now_ms = core.monotonic_ms
 
 local TOGETHER <const> = 128 -- spawns under way
 local LONGEST_MS <const> = 100000 -- what is not spawned by then is left out
-local ONE_MOST <const> = 200 -- KiB, so that the machine can bear all of them
+local ONE_MOST <const> = 110 -- KiB, so that the machine can bear all of them
 
 ---@param path string
 ---@param field string
