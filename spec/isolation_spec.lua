@@ -193,6 +193,7 @@ for _, kind in ipairs(KINDS) do
       assert.equal("rung", worker:timer "rung") -- from here on its loop stands still
       titan.sleep(60)
       assert.is_true(worker:timer_took(40) >= 20) -- the loop counts from the beginning of a turn
+      assert.equal("rung", worker:timer_unref "rung")
     end))
 
     it("tells what it is", test(function(pm, worker)

@@ -170,6 +170,11 @@ static int runtime_gc(lua_State *L)
     return 0;
 }
 
+static void nothing(uv_prepare_t *keeper)
+{
+    (void)keeper;
+}
+
 static void make_loop(lua_State *L, struct runtime *rt)
 {
     if (uv_loop_init(&rt->own_loop) < 0) {
@@ -179,6 +184,10 @@ static void make_loop(lua_State *L, struct runtime *rt)
     rt->owns_loop = true;
     luv_set_loop(rt->L, rt->uv); /* not L: luv calls back on the thread that it is told first */
     luv_set_callback(rt->L, luv_callback);
+    if (rt->bare) {
+        uv_prepare_init(rt->uv, &rt->keeper);
+        uv_prepare_start(&rt->keeper, nothing);
+    }
 }
 
 /* (bare) -> the userdata */
@@ -279,19 +288,28 @@ static void attach_loop(struct runtime *rt, struct unit *u, struct sched_thread 
     }
 }
 
-static void note_handle(uv_handle_t *handle, void *found)
+struct handles {
+    const uv_handle_t *but;
+    bool some;
+};
+
+static void note_handle(uv_handle_t *handle, void *arg)
 {
-    (void)handle;
-    *(bool *)found = true;
+    struct handles *found = arg;
+
+    found->some = found->some || handle != found->but;
 }
 
-/* Who only asks libuv for the time stays free to run on any thread. */
-static bool is_in_use(uv_loop_t *loop)
+/* Besides the keeper. Who only asks libuv for the time stays free to run on any thread. */
+static bool is_in_use(struct runtime *rt)
 {
-    bool found = uv_loop_alive(loop) != 0;
+    struct handles found = {.but = (uv_handle_t *)&rt->keeper};
 
-    uv_walk(loop, note_handle, &found);
-    return found;
+    uv_unref((uv_handle_t *)&rt->keeper);
+    found.some = uv_loop_alive(rt->uv) != 0; /* a request, perhaps */
+    uv_ref((uv_handle_t *)&rt->keeper);
+    uv_walk(rt->uv, note_handle, &found);
+    return found.some;
 }
 
 /* What its handles have to do, without waiting. Returns when they want to be looked at again. */
@@ -300,18 +318,17 @@ static uint64_t turn_loop(struct runtime *rt, struct unit *u, struct sched_threa
     int timeout_ms;
 
     if (rt->inner == NULL) {
-        if (!is_in_use(rt->uv)) {
+        if (!is_in_use(rt)) {
             return UINT64_MAX;
         }
         attach_loop(rt, u, on);
     }
     uv_run(rt->uv, UV_RUN_NOWAIT);
     timeout_ms = uv_backend_timeout(rt->uv);
-    if (rt->inner == NULL && uv_loop_alive(rt->uv)) {
+    if (rt->inner == NULL) {
         return 0; /* without descriptors it is looked at again and again */
     }
-    return timeout_ms < 0 || !uv_loop_alive(rt->uv) ? UINT64_MAX
-                                                    : now_ns() / 1000000u + (uint64_t)timeout_ms;
+    return timeout_ms < 0 ? UINT64_MAX : now_ns() / 1000000u + (uint64_t)timeout_ms;
 }
 
 /* The loop comes last: what Lua code has begun there is only looked at by a turn of its. */

@@ -27,6 +27,7 @@ struct runtime {
     bool bare;            /* the reactor is not the loop's: see runtime_turn */
     struct mailbox *mail; /* of a bare one */
     struct watch *inner;  /* of a bare one's loop, in that of the thread it is pinned to */
+    uv_prepare_t keeper; /* of that loop: it has turns also for handles that do not keep it alive */
 
     struct reactor reactor;
     bool reactor_open;

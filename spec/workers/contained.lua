@@ -179,6 +179,17 @@ return titan.process {
         end)
       end)
     end,
+    -- By a timer that keeps no loop alive, while nothing else is to be done.
+    timer_unref = function(_, value)
+      local waiting, timer = titan.go(titan.sleep, "1h"), luv.new_timer()
+      timer:start(1, 0, function()
+        timer:close()
+        waiting:cancel()
+      end)
+      timer:unref()
+      pcall(waiting.await, waiting)
+      return value
+    end,
     -- How long one of so many ms has taken.
     timer_took = function(_, ms)
       return awaited(function(done)
