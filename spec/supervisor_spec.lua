@@ -312,6 +312,9 @@ describe("a stop", function()
     tree:start()
     pm:kill "a"
     restarts.await_status(pm, "a", "starting")
+    proc.await("the second start", function()
+      return select(2, read_journal():gsub("a starts", "")) == 2
+    end)
     assert.is_true(tree:stop())
     assert.equal("a stopped", trees.statuses(tree))
     assert.equal(2, select(2, read_journal():gsub("a starts", "")))

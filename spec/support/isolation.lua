@@ -91,6 +91,7 @@ isolation.elsewhere = {
   ["spec/signals_spec.lua"] = "is about the program",
   ["spec/spare_spec.lua"] = "is about processes that are forked ahead",
   ["spec/spin_spec.lua"] = "says itself what its workers live in",
+  ["spec/stock_spec.lua"] = "says itself what its workers live in",
   ["spec/store_file_spec.lua"] = "starts no workers but to kill them",
   ["spec/suite_spec.lua"] = "is about this file",
   ["spec/supervisor_program_spec.lua"] = "is about the program",
