@@ -313,6 +313,9 @@ void manager_close(struct manager *m)
     if (m->stock != NULL) {
         stock_close(m->stock);
     }
+    if (m->crew != NULL) {
+        crew_close(m->crew);
+    }
     spare_close(m);
     zygote_close(&m->zygote);
     manager_groups_close(m);
@@ -330,5 +333,6 @@ void manager_free(struct manager *m)
     map_free(&m->pools);
     directory_release(&m->directory);
     stock_release(&m->stock);
+    crew_release(&m->crew);
     buf_free(&m->boot);
 }

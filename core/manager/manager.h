@@ -44,6 +44,7 @@ struct manager {
     unsigned threads;            /* that it has; 0: as many as there are processors */
     struct directory *directory; /* of the running ones on threads; NULL before the first */
     struct stock *stock;         /* for those on threads; NULL before the first, or without */
+    struct crew *crew;           /* of isolation "worker"; NULL before the first */
     struct list processes;       /* that have not ended, in order of their spawn */
     struct list pending;         /* of these, those that wait for the zygote, */
     struct list startable;       /* and those that wait for the end of the turn alone */

@@ -52,6 +52,10 @@ static int prepare(struct process *p)
         m->stock = stock_new(&(struct stock_options){.ops = m->thread_guest->stock});
         code = m->stock ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
     }
+    if (code == TITAN_OK && p->body == &body_worker && m->crew == NULL) {
+        m->crew = crew_new(0);
+        code = m->crew ? TITAN_OK : TITAN_E_LIMIT_EXCEEDED;
+    }
     if (code == TITAN_OK && p->body == &body_thread && m->sched == NULL) {
         m->sched = sched_open(&(struct sched_options){
             .threads = m->threads, .spin_us = m->spin_us, .overdue = thread_overdue});
@@ -86,6 +90,7 @@ static void begin(struct process *p)
     spec.sched = p->body == &body_thread ? m->sched : NULL;
     spec.directory = m->directory;
     spec.stock = m->stock;
+    spec.crew = m->crew;
     p->state = PROCESS_FORKING;
     output_open_fed(&p->out, m->reactor, process_hear_line, p);
     output_open_fed(&p->err, m->reactor, process_hear_line, p);

@@ -278,7 +278,10 @@ void core_set_type(lua_State *L, const char *type, const luaL_Reg *metamethods)
 /* luv on this state's own loop, whichever of the two is asked for first. */
 static int open_luv(lua_State *L)
 {
-    (void)runtime_loop(L, runtime_of(L));
+    struct runtime *rt = runtime_of(L);
+
+    (void)runtime_loop(L, rt);
+    rt->has_luv = true;
     return luaopen_luv(L);
 }
 

@@ -9,6 +9,8 @@
 #include "script/thread_output.h"
 #include "titan.h"
 
+#define LIBRARIES "_CLIBS" /* where loadlib.c keeps what it has loaded */
+
 /* What is wrong before the class is looked at: the manager hears it as a failed start. */
 static void fail_start(struct guest *g, const struct failure *why)
 {
@@ -123,6 +125,25 @@ static struct guest *begin(struct thread *t)
     return g;
 }
 
+static int count_libraries(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, LIBRARIES);
+    lua_pushinteger(L, (lua_Integer)lua_rawlen(L, -1));
+    return 1;
+}
+
+/* Only C code of others, or luv, can change the native thread, or keep something there: its
+ * affinity, priority, signals, what a library has for each thread. */
+static bool is_traceless(struct guest *g)
+{
+    bool none;
+
+    lua_pushcfunction(g->L, count_libraries);
+    none = lua_pcall(g->L, 0, 1, 0) == LUA_OK && lua_tointeger(g->L, -1) == 0;
+    lua_pop(g->L, 1);
+    return none && !g->runtime->has_luv;
+}
+
 static int end(struct guest *g, struct thread *t)
 {
     int code = g->worker.exit_code;
@@ -132,6 +153,7 @@ static int end(struct guest *g, struct thread *t)
     atomic_store_explicit(&t->parting, parting, memory_order_relaxed);
     visitors_finish(g);
     guest_end(g);
+    t->is_traceless = is_traceless(g);
     interrupt_leave(g->runtime);
     guest_close(g);
     thread_output_close(g);

@@ -26,6 +26,7 @@ struct runtime {
     bool owns_loop;
     bool bare;            /* the reactor is not the loop's: see runtime_turn */
     struct mailbox *mail; /* of a bare one */
+    bool has_luv;         /* its code may have changed the thread that it runs on */
     struct watch *inner;  /* of a bare one's loop, in that of the thread it is pinned to */
     uv_prepare_t keeper; /* of that loop: it has turns also for handles that do not keep it alive */
 

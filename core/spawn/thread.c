@@ -8,13 +8,6 @@
 #include "base/clock.h"
 #include "transport/bell.h"
 
-/* Of address space. Lua needs some 400 KB at its deepest (gsub in gsub, 200 times); the thread
- * sanitizer keeps much of its own there. */
-#if defined(__SANITIZE_THREAD__)
-#define STACK_LEN ((size_t)4 << 20)
-#else
-#define STACK_LEN ((size_t)1 << 20)
-#endif
 #define EXIT_KILLED 137 /* as a shell says of SIGKILL */
 
 void thread_hold(struct thread *t)
@@ -43,6 +36,7 @@ void thread_release(struct thread **held)
     directory_release(&t->directory);
     stock_give_status(t->stock, &t->links.status);
     stock_release(&t->stock);
+    crew_release(&t->crew);
     sem_destroy(&t->has_ended);
     buf_free(&t->boot);
     free(t);
@@ -136,42 +130,14 @@ bool thread_visit(struct thread *t, struct inproc_link *link)
 
 /* ---- on a thread of its own ---- */
 
-/* Signals of the host's are for its own threads. */
-static void block_signals(void)
+/* The native thread may be given the next one as soon as this one's guest is over. */
+static void run(struct crew_job *job)
 {
-    static const int ours[] = {SIGURG, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    sigset_t others;
+    struct thread *t = list_entry(job, struct thread, job);
 
-    sigfillset(&others);
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
-        sigdelset(&others, ours[i]);
-    }
-    pthread_sigmask(SIG_SETMASK, &others, NULL);
-}
-
-static void *run(void *arg)
-{
-    struct thread *t = arg;
-
-    block_signals();
-    pthread_setname_np(pthread_self(), "titan-worker");
     t->exit_code = t->guest->run(t);
+    crew_part(job, t->is_traceless);
     end(t);
-    return NULL;
-}
-
-static int begin(struct thread *t)
-{
-    pthread_attr_t attributes;
-    int error;
-
-    if (pthread_attr_init(&attributes) != 0) {
-        return -ENOMEM;
-    }
-    pthread_attr_setstacksize(&attributes, STACK_LEN);
-    error = pthread_create(&t->id, &attributes, run, t);
-    pthread_attr_destroy(&attributes);
-    return -error;
 }
 
 /* ---- by turns ---- */
@@ -293,6 +259,8 @@ static struct thread *thread_new(const struct thread_spec *spec)
     t->dying.deliver = deliver_dying;
     t->to = mailbox_hold(spec->r->mail);
     t->stock = spec->stock ? stock_hold(spec->stock) : NULL;
+    t->crew = spec->crew ? crew_hold(spec->crew) : NULL;
+    t->job.run = run;
     t->directory = spec->directory ? directory_hold(spec->directory) : NULL;
     atomic_init(&t->parting, PARTING_NONE);
     return t;
@@ -333,7 +301,7 @@ struct thread *thread_start(const struct thread_spec *spec, struct thread_ends *
     if (error == 0) {
         *ends = (struct thread_ends){t->links.data, t->links.control, t->links.status};
         thread_hold(t); /* the thread, and then the post of its end */
-        error = t->by_turns ? 0 : begin(t);
+        error = t->by_turns ? 0 : crew_start(t->crew, &t->job);
         if (error < 0) {
             unhold_shared(t); /* it has no part in it after all */
         }
@@ -366,7 +334,7 @@ void thread_kill(struct thread *t)
 void thread_interrupt(struct thread *t)
 {
     if (!t->by_turns) {
-        (void)pthread_kill(t->id, SIGURG);
+        crew_signal(&t->job, SIGURG);
     }
 }
 
@@ -386,7 +354,7 @@ bool thread_await(struct thread *t, uint32_t timeout_ms)
 int thread_join(struct thread *t)
 {
     if (!t->by_turns) {
-        pthread_join(t->id, NULL);
+        crew_join(&t->job);
         mailbox_release(t->mail); /* its descriptor is not kept as long as the struct */
         t->mail = NULL;
     }
@@ -397,6 +365,6 @@ void thread_give_up(struct thread *t)
 {
     unhold(t);
     if (!t->by_turns) {
-        pthread_detach(t->id);
+        crew_give_up(&t->job);
     }
 }

@@ -15,6 +15,7 @@
 #include <semaphore.h>
 
 #include "base/errors.h"
+#include "spawn/crew.h"
 #include "spawn/directory.h"
 #include "spawn/sched.h"
 #include "spawn/stock.h"
@@ -65,7 +66,9 @@ struct thread {
     atomic_uint entry;           /* the number of its own entry there */
     atomic_int parting;          /* the guest's to set, before it closes its visitors' links */
     /* With a thread of its own: */
-    pthread_t id;
+    struct crew *crew; /* held; or NULL */
+    struct crew_job job;
+    bool is_traceless; /* the guest's to set: the native thread is as it was found */
     /* By turns: */
     bool by_turns;
     struct unit unit;
@@ -90,6 +93,7 @@ struct thread_spec {
     struct reactor *r;   /* the manager's, which has a mailbox: `ended` is called in its turns */
     struct directory *directory;
     struct stock *stock; /* or NULL */
+    struct crew *crew;   /* whose native threads it is to have, if not by turns; or NULL */
     struct span boot;    /* the guest's business; copied */
     uint32_t spin_us;    /* see reactor_spin; by turns it is the scheduler's */
     void (*ended)(struct thread *t);

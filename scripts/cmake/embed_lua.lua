@@ -41,7 +41,7 @@ for i = 3, #arg do
   local name = module_name(arg[i])
   modules[#modules + 1] = { name = name, bytes = compiled(arg[i], name) }
 end
-table.sort(modules, function(a, b)
+table.sort(modules, function(a, b) -- as strcmp does, by which they are found
   return a.name < b.name
 end)
 
@@ -65,9 +65,19 @@ static const struct embedded_module modules[] = {
 
 const struct embedded_module *embedded_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
-        if (strcmp(modules[i].name, name) == 0) {
-            return &modules[i];
+    size_t from = 0, to = sizeof modules / sizeof modules[0];
+
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        int order = strcmp(name, modules[middle].name);
+
+        if (order == 0) {
+            return &modules[middle];
+        }
+        if (order < 0) {
+            to = middle;
+        } else {
+            from = middle + 1;
         }
     }
     return 0;
