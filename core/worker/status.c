@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,6 +72,17 @@ static char *name_of(struct status_page *page, uint32_t method)
     return method < STATUS_NEAR ? page->near_names[method] : page->far_names[method - STATUS_NEAR];
 }
 
+/* Without touching what no call has. */
+static const struct status_counts *look_at_counts(const struct status_page *page, uint32_t slot)
+{
+    static const struct status_counts none;
+    bool is_far = slot >= STATUS_NEAR && slot < STATUS_METHODS;
+
+    return is_far && status_load(page->uses_far) == 0
+               ? &none
+               : status_counts_of((struct status_page *)page, slot);
+}
+
 static const char *look_at_name(const struct status_page *page, uint32_t method)
 {
     return name_of((struct status_page *)page, method);
@@ -82,15 +94,17 @@ void status_reset(struct status_page *page)
     uint32_t series = series_used(&page->series_used);
 
     for (uint32_t slot = 0; slot < STATUS_SLOTS; slot++) {
-        if (status_load(status_counts_of(page, slot)->calls) > 0) {
+        if (status_load(look_at_counts(page, slot)->calls) > 0) {
             memset(&page->latencies[slot], 0, sizeof page->latencies[slot]);
         }
     }
     memset(page->series.slots, 0, series * sizeof page->series.slots[0]);
     memset(page->series.histograms, 0, series * sizeof page->series.histograms[0]);
-    if (name_of(page, STATUS_NEAR)[0] != '\0') {
-        memset(page->far_names, 0, sizeof page->far_names);
+    if (status_load(page->uses_far) != 0) {
         memset(page->far_counts, 0, sizeof page->far_counts);
+    }
+    for (uint32_t i = STATUS_NEAR; i < STATUS_METHODS && name_of(page, i)[0] != '\0'; i++) {
+        memset(name_of(page, i), 0, STATUS_NAME);
     }
     memset(page, 0, offsetof(struct status_page, latencies));
     begin(page);
@@ -138,14 +152,14 @@ struct status_tally status_tally_all(const struct status_page *page)
 struct status_tally status_tally_slot(const struct status_page *page, uint32_t slot)
 {
     const struct status_counts *c =
-        status_look_at_counts(page, slot < STATUS_SLOTS ? slot : STATUS_OTHERS);
+        look_at_counts(page, slot < STATUS_SLOTS ? slot : STATUS_OTHERS);
 
     return tally(status_load(c->calls), status_load(c->ended), status_load(c->errors));
 }
 
 void status_add_latencies(const struct status_page *page, uint32_t slot, struct histogram_sum *sum)
 {
-    if (slot < STATUS_SLOTS && status_load(status_look_at_counts(page, slot)->calls) > 0) {
+    if (slot < STATUS_SLOTS && status_load(look_at_counts(page, slot)->calls) > 0) {
         histogram_add(sum, &page->latencies[slot]);
     }
 }

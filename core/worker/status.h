@@ -72,6 +72,7 @@ struct status_page {
     _Atomic uint64_t running_started_ns;
     struct status_interrupt interrupt;
     _Atomic uint32_t series_used;         /* slots of `series` handed out */
+    _Atomic uint32_t uses_far;            /* 1: a method whose counts are far has been called */
     struct status_call ring[STATUS_RING]; /* of call number n: ring[n % STATUS_RING] */
     char near_names[STATUS_NEAR][STATUS_NAME];
     struct status_counts near_counts[STATUS_NEAR], others;
@@ -117,12 +118,6 @@ static inline struct status_counts *status_counts_of(struct status_page *page, u
         return &page->near_counts[slot];
     }
     return slot < STATUS_METHODS ? &page->far_counts[slot - STATUS_NEAR] : &page->others;
-}
-
-static inline const struct status_counts *status_look_at_counts(const struct status_page *page,
-                                                                uint32_t slot)
-{
-    return status_counts_of((struct status_page *)page, slot);
 }
 
 /* ---- for readers ---- */
@@ -172,6 +167,9 @@ static inline uint64_t status_call_started(struct status_page *page, uint32_t me
     status_store(call->method, method);
     status_store(call->failed, 0);
     status_store(page->calls, number + 1);
+    if (method >= STATUS_NEAR && method < STATUS_METHODS) {
+        status_store(page->uses_far, 1);
+    }
     status_add(status_counts_of(page, status_slot(method))->calls);
     return number;
 }
