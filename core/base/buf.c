@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CAP 512
+#define FIRST_CAP 128
 #define KEEP_CAP ((size_t)64 * 1024) /* an empty buffer larger than this is given back */
 
 bool buf_grow(struct buf *b, size_t extra)

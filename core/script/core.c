@@ -289,11 +289,15 @@ static int open_luv(lua_State *L)
 static int load_code(lua_State *L, const struct embedded_module *m, bool is_kept)
 {
     struct state_memory *memory = is_kept ? NULL : state_memory_of(L);
-    bool before = memory != NULL && state_brief(memory, true);
-    int status = luaL_loadbufferx(L, (const char *)m->code, m->len, m->name, "b");
+    enum state_span before = memory != NULL ? state_make(memory, STATE_BRIEF) : STATE_LASTING;
+    int status;
 
+    if (before == STATE_BRIEF_STRINGS) {
+        (void)state_make(memory, before);
+    }
+    status = luaL_loadbufferx(L, (const char *)m->code, m->len, m->name, "b");
     if (memory != NULL) {
-        (void)state_brief(memory, before);
+        (void)state_make(memory, before);
     }
     return status;
 }

@@ -40,6 +40,11 @@ void core_preload(lua_State *L);
 /* Loads an embedded module and pushes what it returns, which is not kept. */
 void core_load(lua_State *L, const char *name);
 
+/* Loads what a start runs and nobody needs after it, for core.use to find until it is dropped,
+ * which is to be called before, too: what it needs of the registry is there then. */
+void core_stand_by(lua_State *L);
+void core_drop_standing(lua_State *L);
+
 /* Pushes an embedded module, loaded on first use, without a look at what the program has made of
  * `require`. */
 void core_require(lua_State *L, const char *name);

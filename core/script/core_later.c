@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "script/core.h"
+#include "script/state.h"
 
 /* Pushes what "module:field", or "module" alone, names. */
 static void push_named(lua_State *L, const char *where)
@@ -18,17 +19,62 @@ static void push_named(lua_State *L, const char *where)
     lua_getfield(L, -1, colon + 1);
 }
 
-/* use(name) -> what an embedded module returns: the one that is loaded, if it is; else it is loaded
- * for this once, and can be collected when nobody holds on to what it made. */
+static const char standing_key; /* its address is the key */
+
+void core_drop_standing(lua_State *L)
+{
+    lua_pushboolean(L, false); /* the place in the registry stays */
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &standing_key);
+}
+
+void core_stand_by(lua_State *L)
+{
+    static const char *const names[] = {"titan.class.loading", "titan.class.plain",
+                                        "titan.class.source", "titan.worker.starting", NULL};
+
+    lua_createtable(L, 0, 4);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &standing_key);
+    for (const char *const *name = names; *name != NULL; name++) {
+        core_load(L, *name);
+        lua_setfield(L, -2, *name);
+    }
+    lua_pop(L, 1);
+}
+
+/* use(name) -> what an embedded module returns: the one that is loaded or stands by, if one does;
+ * else it is loaded for this once, and can be collected when nobody holds on to what it made. */
 static int core_use(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
 
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    if (lua_getfield(L, -1, name) == LUA_TNIL) {
+    if (lua_getfield(L, -1, name) == LUA_TNIL &&
+        (lua_rawgetp(L, LUA_REGISTRYINDEX, &standing_key) != LUA_TTABLE ||
+         lua_getfield(L, -1, name) == LUA_TNIL)) {
         core_load(L, name);
     }
     return 1;
+}
+
+/* started(): nothing stands by any more */
+static int core_started(lua_State *L)
+{
+    core_drop_standing(L);
+    return 0;
+}
+
+/* briefly(is): whether what is made from here on, but for strings, is soon dropped, until a state
+ * of Titan's has come to rest after its start. No promise: who holds on to it pays with more
+ * memory. */
+static int core_briefly(lua_State *L)
+{
+    struct state_memory *memory = state_memory_of(L);
+
+    if (memory != NULL) {
+        (void)state_make(memory, lua_toboolean(L, 1) ? STATE_BRIEF : STATE_LASTING);
+    }
+    return 0;
 }
 
 /* __index(table, key): the fields, or the name of the module that returns them, are an upvalue. */
@@ -65,7 +111,11 @@ static int core_later(lua_State *L)
 
 void core_add_later(struct core_names *names)
 {
-    static const luaL_Reg functions[] = {{"later", core_later}, {"use", core_use}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"later", core_later},
+                                         {"use", core_use},
+                                         {"started", core_started},
+                                         {"briefly", core_briefly},
+                                         {NULL, NULL}};
 
     core_offer(names, functions);
 }

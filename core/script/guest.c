@@ -278,14 +278,17 @@ static int call_main(lua_State *L)
     struct guest *g = lua_touserdata(L, 1);
     const char *name = lua_touserdata(L, 2);
     const struct span *payload = lua_touserdata(L, 3);
+    enum state_span before;
     struct failure why;
 
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->lua_main);
     lua_getfield(L, -1, name);
+    before = state_make(g->memory, STATE_BRIEF);
     if (payload != NULL && value_decode_one_with(L, *payload, g->worker.control.limits.nesting,
                                                  g->worker.control.arrived, &why) < 0) {
         return luaL_error(L, "%s", why.message);
     }
+    (void)state_make(g->memory, before);
     lua_call(L, payload ? 1 : 0, 0);
     return 0;
 }
@@ -368,6 +371,7 @@ static void come_to_rest(struct timer *t)
         guest_rest_later(g);
         return;
     }
+    tasks_rest(g->runtime);
     lua_gc(g->L, LUA_GCCOLLECT);
     state_rest(g->memory);
 }
@@ -442,9 +446,49 @@ int guest_open(struct guest *g, struct chunks *chunks, struct failure *why)
     return TITAN_OK;
 }
 
+/* What a start leaves behind in tables that last, or holds on to, is made before all that it drops.
+ */
+static void push_lasting(lua_State *L)
+{
+    static const char *const functions[] = {"briefly",      "current", "go",
+                                            "limit_memory", "started", "worker_serve",
+                                            "worker_ready", NULL};
+    static const char *const strings[] = {"cancelled",
+                                          "class",
+                                          "dependencies",
+                                          "env",
+                                          "fn",
+                                          "functions",
+                                          "init",
+                                          "method_names",
+                                          "methods",
+                                          "on_shutdown",
+                                          "public",
+                                          "self",
+                                          "timeout",
+                                          "the caller no longer waits",
+                                          NULL};
+
+    luaL_checkstack(L, 2 * LUA_MINSTACK, NULL);
+    core_drop_standing(L);
+    core_require(L, "titan.core");
+    for (const char *const *name = functions; *name != NULL; name++) {
+        lua_getfield(L, -1, *name);
+        lua_pop(L, 1);
+    }
+    for (const char *const *name = strings; *name != NULL; name++) {
+        lua_pushstring(L, *name);
+    }
+}
+
+/* (guest) */
 static int stand_by(lua_State *L)
 {
-    core_load(L, "titan.worker.standing");
+    const struct guest *g = lua_touserdata(L, 1);
+
+    push_lasting(L);
+    (void)state_make(g->memory, STATE_BRIEF_STRINGS);
+    core_stand_by(L);
     return 0;
 }
 
@@ -452,9 +496,11 @@ void guest_stand_by(struct guest *g)
 {
     lua_gc(g->L, LUA_GCCOLLECT); /* what is made now finds room where the libraries' code was */
     lua_pushcfunction(g->L, stand_by);
-    if (lua_pcall(g->L, 0, 0, 0) != LUA_OK) {
+    lua_pushlightuserdata(g->L, g);
+    if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) {
         lua_pop(g->L, 1);
     }
+    (void)state_make(g->memory, STATE_LASTING);
     lua_gc(g->L, LUA_GCCOLLECT);
 }
 

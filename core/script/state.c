@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/size_text.h"
 #include "script/chunks.h"
@@ -17,6 +18,8 @@
  * garbage there is. Of what may be one, which is all but new objects, one part in so many more is
  * granted: the object that is made of it then has the garbage collected. */
 #define OVERDRAFT 8
+#define PAGE_LEN ((size_t)4096)
+#define PAGES (CHUNK_LEN / PAGE_LEN)
 #define UNBOUNDED (SIZE_MAX / 2)
 #define CLASSES (FINE_CLASSES + 4 * 3)
 
@@ -25,8 +28,11 @@ struct chunk {
     struct chunk *next;
     bool sealed;
     bool brief;
-    unsigned live; /* blocks of a brief one that are in use */
+    unsigned live;           /* of a brief one: blocks that are in use, */
+    uint16_t live_in[PAGES]; /* and by the page that they lie in */
 };
+
+#define FIRST_AT ((sizeof(struct chunk) + GRAIN - 1) / GRAIN * GRAIN)
 
 /* A block that is free, in place of what it held. */
 struct free_block {
@@ -53,8 +59,8 @@ struct state_memory {
     struct refusal refused;
     bool bites;
     bool pressed;
-    bool brief;  /* what is made now is soon dropped */
     bool starts; /* until state_rest: memory comes before speed */
+    enum state_span span;
 };
 
 static unsigned class_of(size_t len)
@@ -156,7 +162,7 @@ static void *small_new(struct state_memory *m, size_t len)
         if (chunk == NULL) {
             return NULL;
         }
-        m->at = (uint8_t *)chunk + 2 * GRAIN;
+        m->at = (uint8_t *)chunk + FIRST_AT;
         m->end = (uint8_t *)chunk + CHUNK_LEN;
     }
     m->at += size;
@@ -168,23 +174,43 @@ static struct chunk *chunk_of(void *at)
     return (struct chunk *)((uintptr_t)at & ~(CHUNK_LEN - 1));
 }
 
-/* From a chunk that is given back as a whole: what is freed there is not used again. */
+static uint16_t *live_in_page_of(void *at)
+{
+    return &chunk_of(at)->live_in[(uintptr_t)at % CHUNK_LEN / PAGE_LEN];
+}
+
+static uint8_t *page_end(uint8_t *at)
+{
+    return at + (PAGE_LEN - (uintptr_t)at % PAGE_LEN) % PAGE_LEN;
+}
+
+/* Where a block may begin that no page's end goes through. */
+static uint8_t *in_one_page(uint8_t *at, size_t size)
+{
+    uint8_t *end = page_end(at);
+
+    return end != at && (size_t)(end - at) < size ? end : at;
+}
+
+/* From a chunk whose pages are given back: what is freed there is not used again. */
 static void *brief_new(struct state_memory *m, size_t len)
 {
     size_t size = size_of(class_of(len));
+    uint8_t *at = in_one_page(m->brief_at, size);
 
-    if ((size_t)(m->brief_end - m->brief_at) < size) {
+    if ((size_t)(m->brief_end - at) < size) {
         struct chunk *chunk = chunk_add(m, true);
 
         if (chunk == NULL) {
             return NULL;
         }
-        m->brief_at = (uint8_t *)chunk + 2 * GRAIN;
+        at = in_one_page((uint8_t *)chunk + FIRST_AT, size);
         m->brief_end = (uint8_t *)chunk + CHUNK_LEN;
     }
-    chunk_of(m->brief_at)->live++;
-    m->brief_at += size;
-    return m->brief_at - size;
+    chunk_of(at)->live++;
+    (*live_in_page_of(at))++;
+    m->brief_at = at + size;
+    return at;
 }
 
 static void small_free(struct state_memory *m, void *at, size_t len)
@@ -193,6 +219,7 @@ static void small_free(struct state_memory *m, void *at, size_t len)
 
     if (chunk->brief) {
         chunk->live--;
+        (*live_in_page_of(at))--;
     } else if (!chunk->sealed) {
         put(m, at, class_of(len));
     }
@@ -212,6 +239,12 @@ static void block_free(struct state_memory *m, void *at, size_t len)
     }
 }
 
+/* What is brief and grows stays so, whatever is made meanwhile. */
+static bool is_brief(const struct state_memory *m, void *at, size_t old, size_t len)
+{
+    return m->starts && old <= SMALL_MAX && len <= SMALL_MAX && chunk_of(at)->brief;
+}
+
 static void *block_resize(struct state_memory *m, void *at, size_t old, size_t len)
 {
     void *moved;
@@ -222,7 +255,7 @@ static void *block_resize(struct state_memory *m, void *at, size_t old, size_t l
     if (old <= SMALL_MAX && len <= SMALL_MAX && class_of(old) == class_of(len)) {
         return at;
     }
-    moved = block_new(m, len);
+    moved = is_brief(m, at, old, len) ? brief_new(m, len) : block_new(m, len);
     if (moved != NULL) {
         memcpy(moved, at, old < len ? old : len);
         block_free(m, at, old);
@@ -269,7 +302,8 @@ static void *allocate(void *ctx, void *at, size_t old, size_t len)
 {
     struct state_memory *m = ctx;
     bool is_object = at == NULL && old != 0;
-    bool is_brief = m->brief && at == NULL && old != LUA_TSTRING && len <= SMALL_MAX;
+    bool begins_brief = m->span != STATE_LASTING && at == NULL && len <= SMALL_MAX &&
+                        (old != LUA_TSTRING || m->span == STATE_BRIEF_STRINGS);
     void *got;
 
     if (at == NULL) {
@@ -285,7 +319,7 @@ static void *allocate(void *ctx, void *at, size_t old, size_t len)
     }
     if (only_malloc) {
         got = realloc(at, len);
-    } else if (is_brief) {
+    } else if (begins_brief) {
         got = brief_new(m, len);
     } else {
         got = at == NULL ? block_new(m, len) : block_resize(m, at, old, len);
@@ -345,12 +379,31 @@ void state_seal(struct state_memory *m)
     m->end = NULL;
 }
 
-bool state_brief(struct state_memory *m, bool brief)
+enum state_span state_make(struct state_memory *m, enum state_span span)
 {
-    bool before = m->brief;
+    enum state_span before = m->span;
 
-    m->brief = brief && m->starts;
+    m->span = m->starts ? span : STATE_LASTING;
     return before;
+}
+
+static void give_back(uint8_t *at, const uint8_t *end)
+{
+    if (at < end) {
+        (void)madvise(at, (size_t)(end - at), MADV_DONTNEED);
+    }
+}
+
+/* The first one has the counts. */
+static void give_back_pages(struct chunk *chunk)
+{
+    for (unsigned i = 1; i < PAGES; i++) {
+        uint8_t *at = (uint8_t *)chunk + i * PAGE_LEN;
+
+        if (chunk->live_in[i] == 0) {
+            give_back(at, at + PAGE_LEN);
+        }
+    }
 }
 
 void state_rest(struct state_memory *m)
@@ -363,12 +416,18 @@ void state_rest(struct state_memory *m)
         if (chunk->brief && chunk->live == 0) {
             *link = chunk->next;
             chunk_give(m->from, chunk);
-        } else {
-            link = &chunk->next;
+            continue;
         }
+        if (chunk->brief) {
+            give_back_pages(chunk);
+        }
+        link = &chunk->next;
+    }
+    if (m->starts) { /* another state may have used the chunk before */
+        give_back(page_end(m->at), m->end);
     }
     m->starts = false;
-    m->brief = false;
+    m->span = STATE_LASTING;
     m->brief_at = NULL;
     m->brief_end = NULL;
 }

@@ -32,12 +32,20 @@ void state_close(lua_State *L, struct state_memory *memory);
 void state_seal(struct state_memory *memory);
 
 /*
- * Whether what is made from here on is soon dropped, as the code of a start is: but for strings,
- * which others may hold as well, it lies apart, and state_rest, called when it has been collected,
- * gives its memory back, once. Without effect after that, and in a state without chunks of others.
- * Returns what was so before, to be put back.
+ * How long what is made from here on will be there. What is soon dropped, as the code of a start
+ * is, lies apart, and state_rest, called when it has been collected, gives its memory back, once:
+ * by the page, so that what somebody holds on to after all keeps its neighbours and nothing else.
+ * Strings are shared, also with those who stay: where there are such they are not for dropping.
  */
-bool state_brief(struct state_memory *memory, bool brief);
+enum state_span {
+    STATE_LASTING,
+    STATE_BRIEF,        /* all but strings */
+    STATE_BRIEF_STRINGS /* those as well */
+};
+
+/* Without effect after state_rest, and in a state without chunks of others. Returns what was so
+ * before, to be put back; where it is not, by an error, it is so until state_rest. */
+enum state_span state_make(struct state_memory *memory, enum state_span span);
 void state_rest(struct state_memory *memory);
 
 /* The memory of a state made here; NULL for a host's own state. */

@@ -36,6 +36,20 @@ struct task *task_of(lua_State *L, lua_State *co)
     return t;
 }
 
+/* That of the start is let go when the state comes to rest. */
+static void new_coroutine(struct runtime *rt, lua_State *L)
+{
+    enum state_span before;
+
+    if (rt->memory == NULL) {
+        lua_newthread(L);
+        return;
+    }
+    before = state_make(rt->memory, STATE_BRIEF);
+    lua_newthread(L);
+    (void)state_make(rt->memory, before);
+}
+
 struct task *task_new(struct runtime *rt, lua_State *L)
 {
     struct task *t;
@@ -47,7 +61,7 @@ struct task *task_new(struct runtime *rt, lua_State *L)
         rt->idle_len--;
         return t;
     }
-    lua_newthread(L);
+    new_coroutine(rt, L);
     t = calloc(1, sizeof *t);
     if (t == NULL) {
         script_fail(L, "titan: out of memory");
@@ -439,11 +453,16 @@ void tasks_discard(struct runtime *rt)
     discard_all(&rt->tasks);
 }
 
+void tasks_rest(struct runtime *rt)
+{
+    discard_all(&rt->idle);
+    rt->idle_len = 0;
+}
+
 void tasks_close(struct runtime *rt)
 {
     tasks_discard(rt);
-    discard_all(&rt->idle);
-    rt->idle_len = 0;
+    tasks_rest(rt);
 }
 
 void task_uncaught(struct runtime *rt, lua_State *L, int index, const char *where)

@@ -86,6 +86,7 @@ struct task {
 void tasks_open(struct runtime *rt);
 void tasks_go_on(struct runtime *rt);   /* with those that were preempted: the reactor is paused */
 void tasks_discard(struct runtime *rt); /* gives up those that have not ended */
+void tasks_rest(struct runtime *rt);    /* lets the coroutines go that are kept for the next */
 void tasks_close(struct runtime *rt);
 
 /* A task to be filled: push the message handler, the function and its arguments onto t->co, then

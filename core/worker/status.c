@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+_Static_assert(offsetof(struct status_page, latencies[2]) <= 4096, "one page of two methods");
 
 int status_map(struct status_page **page, int fd)
 {
@@ -63,18 +66,46 @@ int status_make(struct status_page **page)
     return 0;
 }
 
+/* Where the name of a method is kept, which is below STATUS_METHODS. */
+static char *name_of(struct status_page *page, uint32_t method)
+{
+    return method < STATUS_NEAR ? page->near_names[method] : page->far_names[method - STATUS_NEAR];
+}
+
+/* Without touching what no call has. */
+static const struct status_counts *look_at_counts(const struct status_page *page, uint32_t slot)
+{
+    static const struct status_counts none;
+    bool is_far = slot >= STATUS_NEAR && slot < STATUS_METHODS;
+
+    return is_far && status_load(page->uses_far) == 0
+               ? &none
+               : status_counts_of((struct status_page *)page, slot);
+}
+
+static const char *look_at_name(const struct status_page *page, uint32_t method)
+{
+    return name_of((struct status_page *)page, method);
+}
+
 /* What was never touched is left so. */
 void status_reset(struct status_page *page)
 {
     uint32_t series = series_used(&page->series_used);
 
     for (uint32_t slot = 0; slot < STATUS_SLOTS; slot++) {
-        if (status_load(page->counts[slot].calls) > 0) {
+        if (status_load(look_at_counts(page, slot)->calls) > 0) {
             memset(&page->latencies[slot], 0, sizeof page->latencies[slot]);
         }
     }
     memset(page->series.slots, 0, series * sizeof page->series.slots[0]);
     memset(page->series.histograms, 0, series * sizeof page->series.histograms[0]);
+    if (status_load(page->uses_far) != 0) {
+        memset(page->far_counts, 0, sizeof page->far_counts);
+    }
+    for (uint32_t i = STATUS_NEAR; i < STATUS_METHODS && name_of(page, i)[0] != '\0'; i++) {
+        memset(name_of(page, i), 0, STATUS_NAME);
+    }
     memset(page, 0, offsetof(struct status_page, latencies));
     begin(page);
 }
@@ -90,10 +121,10 @@ void status_unmap(struct status_page **page)
 const char *status_method_name(const struct status_page *page, uint32_t method,
                                char name[STATUS_NAME])
 {
-    if (method >= STATUS_METHODS || page->methods[method][0] == '\0') {
+    if (method >= STATUS_METHODS || look_at_name(page, method)[0] == '\0') {
         memcpy(name, "?", 2);
     } else {
-        memcpy(name, page->methods[method], STATUS_NAME);
+        memcpy(name, look_at_name(page, method), STATUS_NAME);
         name[STATUS_NAME - 1] = '\0';
     }
     return name;
@@ -102,7 +133,7 @@ const char *status_method_name(const struct status_page *page, uint32_t method,
 void status_name_method(struct status_page *page, uint32_t method, const char *name)
 {
     if (method < STATUS_METHODS) {
-        snprintf(page->methods[method], STATUS_NAME, "%s", name);
+        snprintf(name_of(page, method), STATUS_NAME, "%s", name);
     }
 }
 
@@ -120,14 +151,15 @@ struct status_tally status_tally_all(const struct status_page *page)
 
 struct status_tally status_tally_slot(const struct status_page *page, uint32_t slot)
 {
-    const struct status_counts *c = &page->counts[slot < STATUS_SLOTS ? slot : STATUS_OTHERS];
+    const struct status_counts *c =
+        look_at_counts(page, slot < STATUS_SLOTS ? slot : STATUS_OTHERS);
 
     return tally(status_load(c->calls), status_load(c->ended), status_load(c->errors));
 }
 
 void status_add_latencies(const struct status_page *page, uint32_t slot, struct histogram_sum *sum)
 {
-    if (slot < STATUS_SLOTS && status_load(page->counts[slot].calls) > 0) {
+    if (slot < STATUS_SLOTS && status_load(look_at_counts(page, slot)->calls) > 0) {
         histogram_add(sum, &page->latencies[slot]);
     }
 }

@@ -17,10 +17,11 @@
 #include "worker/histogram.h"
 #include "worker/series.h"
 
-#define STATUS_VERSION 4
+#define STATUS_VERSION 5
 #define STATUS_RING 16               /* calls remembered */
 #define STATUS_METHODS 64            /* methods whose names are kept */
 #define STATUS_NAME 32               /* bytes of a name, with its end */
+#define STATUS_NEAR 16               /* methods whose names and counts are at the page's start */
 #define STATUS_OTHERS STATUS_METHODS /* the slot of all methods that have none of their own */
 #define STATUS_SLOTS (STATUS_METHODS + 1)
 #define STATUS_NO_METHOD UINT32_MAX
@@ -51,9 +52,10 @@ struct status_counts {
     _Atomic uint64_t errors; /* of those finished */
 };
 
-/* Everything before the latencies fits into one page of memory, and of these the worker touches
- * only those of methods that are called: memory of a memfd is there once it has been touched, and a
- * look is a touch. A reader looks only at those whose counts say that they were called. */
+/* Memory is there once it has been touched, and of a memfd a look is a touch. So what most workers
+ * need lies together: one page of memory has all of a few methods, and all but the latencies of
+ * STATUS_NEAR. Of these the worker touches only those of methods that are called, and a reader
+ * looks only at those whose counts say that they were. */
 struct status_page {
     uint32_t version;
     _Atomic int32_t pid; /* written first thing after the fork */
@@ -70,11 +72,14 @@ struct status_page {
     _Atomic uint64_t running_started_ns;
     struct status_interrupt interrupt;
     _Atomic uint32_t series_used;         /* slots of `series` handed out */
+    _Atomic uint32_t uses_far;            /* 1: a method whose counts are far has been called */
     struct status_call ring[STATUS_RING]; /* of call number n: ring[n % STATUS_RING] */
-    char methods[STATUS_METHODS][STATUS_NAME];
-    struct status_counts counts[STATUS_SLOTS];
+    char near_names[STATUS_NEAR][STATUS_NAME];
+    struct status_counts near_counts[STATUS_NEAR], others;
     struct histogram latencies[STATUS_SLOTS]; /* of those finished, in ns */
-    struct series_area series;                /* of the user's own */
+    char far_names[STATUS_METHODS - STATUS_NEAR][STATUS_NAME];
+    struct status_counts far_counts[STATUS_METHODS - STATUS_NEAR];
+    struct series_area series; /* of the user's own */
 };
 
 /* A fresh page as a descriptor (which the caller owns) and mapped. 0 or -errno. */
@@ -104,6 +109,15 @@ void status_name_method(struct status_page *page, uint32_t method, const char *n
 static inline uint32_t status_slot(uint32_t method)
 {
     return method < STATUS_METHODS ? method : STATUS_OTHERS;
+}
+
+/* `slot` is at most STATUS_OTHERS. */
+static inline struct status_counts *status_counts_of(struct status_page *page, uint32_t slot)
+{
+    if (slot < STATUS_NEAR) {
+        return &page->near_counts[slot];
+    }
+    return slot < STATUS_METHODS ? &page->far_counts[slot - STATUS_NEAR] : &page->others;
 }
 
 /* ---- for readers ---- */
@@ -153,7 +167,10 @@ static inline uint64_t status_call_started(struct status_page *page, uint32_t me
     status_store(call->method, method);
     status_store(call->failed, 0);
     status_store(page->calls, number + 1);
-    status_add(page->counts[status_slot(method)].calls);
+    if (method >= STATUS_NEAR && method < STATUS_METHODS) {
+        status_store(page->uses_far, 1);
+    }
+    status_add(status_counts_of(page, status_slot(method))->calls);
     return number;
 }
 
@@ -162,6 +179,7 @@ static inline void status_call_ended(struct status_page *page, uint64_t number, 
                                      uint64_t started_ns, uint64_t ended_ns, uint32_t failed)
 {
     uint32_t slot = status_slot(method);
+    struct status_counts *counts = status_counts_of(page, slot);
 
     if (status_load(page->calls) - number <= STATUS_RING) {
         struct status_call *call = &page->ring[number % STATUS_RING];
@@ -170,10 +188,10 @@ static inline void status_call_ended(struct status_page *page, uint64_t number, 
         status_store(call->ended_ns, ended_ns);
     }
     status_add(page->ended);
-    status_add(page->counts[slot].ended);
+    status_add(counts->ended);
     if (failed) {
         status_add(page->errors);
-        status_add(page->counts[slot].errors);
+        status_add(counts->errors);
     }
     if (status_load(page->keeps_latencies)) {
         histogram_record(&page->latencies[slot], ended_ns - started_ns);

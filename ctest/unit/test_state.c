@@ -181,9 +181,9 @@ static void run_briefly(const struct fixture *f, const char *text)
 {
     int status;
 
-    assert_false(state_brief(f->memory, true));
+    assert_int_equal(state_make(f->memory, STATE_BRIEF), STATE_LASTING);
     status = luaL_loadstring(f->L, text);
-    (void)state_brief(f->memory, false);
+    (void)state_make(f->memory, STATE_LASTING);
     assert_int_equal(status, LUA_OK);
     assert_int_equal(lua_pcall(f->L, 0, 0, 0), LUA_OK);
     lua_gc(f->L, LUA_GCCOLLECT);

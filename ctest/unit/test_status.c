@@ -258,7 +258,9 @@ static void only_methods_that_are_called_take_memory(void **state)
     size_t fresh = memory_pages(p);
 
     for (uint32_t i = 0; i < STATUS_METHODS; i++) {
-        status_name_method(p->written, i, "name");
+        if (i < STATUS_NEAR) {
+            status_name_method(p->written, i, "name");
+        }
         assert_tally(status_tally_slot(p->read, i), 0, 0, 0);
         status_add_latencies(p->read, i, &sum);
     }
@@ -266,7 +268,7 @@ static void only_methods_that_are_called_take_memory(void **state)
     one_call(p, 40, 1000, 0);
     status_add_latencies(p->read, 40, &sum);
     assert_int_equal(histogram_count(&sum), 1);
-    assert_in_range(memory_pages(p), fresh + 1, fresh + 2);
+    assert_in_range(memory_pages(p), fresh + 2, fresh + 3); /* its counts, and its latencies */
 }
 
 /* A worker can write anything into its page. */

@@ -54,7 +54,9 @@ end
 function class.process(declaration, level)
   local made = core.use("titan.class.plain").check(declaration)
     or require("titan.class.declared").check(declaration)
+  core.briefly(true)
   made.source = core.use("titan.class.source").find(level or 1, made)
+  core.briefly(false)
   return setmetatable(made, metatable)
 end
 

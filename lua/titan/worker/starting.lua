@@ -140,13 +140,6 @@ local function serve(loaded, self, spec, entries)
   return methods, health_checks
 end
 
--- On a thread they stood by until now.
-local function forget_parts()
-  for _, name in ipairs(core.use "titan.worker.parts") do
-    package.loaded[name] = nil
-  end
-end
-
 -- The environment and directory that spawn asked for are set before the class is loaded, and win
 -- over those of the class.
 ---@param spec table as titan.manager writes it
@@ -181,19 +174,19 @@ local function run_start(spec)
     loaded.init(self, spec.options)
   end
   local methods, health_checks = serve(loaded, self, spec, entries)
-  if spec.isolation ~= "process" then
-    forget_parts()
-  end
+  core.started()
   local repeatable, keyed
   if annotated then
     repeatable, keyed = require("titan.idempotency").announced(loaded)
   end
+  core.briefly(true)
   core.worker_ready {
     version = loaded.version, description = loaded.description,
     methods = methods, restart_policy = loaded.restart_policy, idempotent = repeatable,
     keyed = keyed, health = loaded.health, health_checks = health_checks,
     sandbox = (spec.security or loaded.security) and require("titan.worker.sandbox").report(),
   }
+  core.briefly(false)
 end
 
 ---@param ok boolean
