@@ -78,7 +78,7 @@ describe("dependencies", function()
   end))
 
   it("that fail to start fail the start", managed(function(pm)
-    local bad <close> = program.file "require('titan').sleep(50) error 'the disk is missing'"
+    local bad <close> = program.file "require('titan').sleep(250) error 'the disk is missing'"
     local file <close> = class_with '{ "bad" }'
     local first = titan.go(pm.spawn, pm, bad.path, { name = "bad" })
     local second = titan.go(pm.spawn, pm, "workers.caller", { dependencies = { "bad" } })
