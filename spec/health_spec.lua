@@ -205,7 +205,7 @@ describe("a health check", function()
 end)
 
 describe("a worker that is busy", function()
-  local IN_BETWEEN <const> = { interval = 10, timeout = 20, failures = 2, hang_after = 1000 }
+  local IN_BETWEEN <const> = { interval = 10, timeout = 20, failures = 5, hang_after = 1000 }
 
   it("with one call after the other is left alone", managed(config(IN_BETWEEN), function(pm)
     local worker = pm:spawn(PATIENT)
