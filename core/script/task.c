@@ -321,12 +321,8 @@ void tasks_go_on(struct runtime *rt)
         list_remove(&t->ready);
         resume(t, 0);
     }
-    while (!list_empty(&now)) {
-        struct list *node = now.next;
-
-        list_remove(node);
-        list_push(&rt->preempted, node);
-    }
+    list_put_first(&now, &rt->preempted);
+    list_take(&rt->preempted, &now);
 }
 
 static void make_ready(struct task *t)
