@@ -209,6 +209,22 @@ describe("a manager that is closed", function()
   end))
 end)
 
+describe("stop", function()
+  it("is over when it comes just as a child is to start again", trees.test(function(pm)
+    for _ = 1, 10 do
+      local tree = pm:create_supervisor { children = trees.children("a") }
+      tree:start()
+      pm:kill "a"
+      trees.await_child(tree, "a", "crashed")
+      repeat
+        titan.sleep(0)
+      until trees.entry(tree, "a").status == "starting"
+      tree:stop()
+      assert.equal("a stopped", trees.statuses(tree))
+    end
+  end))
+end)
+
 describe("random kills", function()
   it("over a tree of three levels leave it as it was", trees.test({
     restart_policy = restarts.soon { max_restarts = 1000000, delay = 1,

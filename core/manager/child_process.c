@@ -89,14 +89,17 @@ static void came_up(struct keeper *k, struct process *p)
     child_up(&of_keeper(k)->child);
 }
 
-/* While it is held it ends only when somebody else has it stopped. */
+/* While it is held it ends only when it is stopped: by its supervisor, which had told it to come
+ * back just before, or by somebody else. */
 static void ended(struct keeper *k, struct process *p)
 {
     struct child_process *c = of_keeper(k);
 
     if (c->process == p) {
         c->process = NULL;
-        if (c->child.wanted || c->child.undecided) {
+        if (c->child.state == CHILD_STOPPING) {
+            child_down(&c->child);
+        } else if (c->child.wanted || c->child.undecided) {
             child_withdrawn(&c->child);
         }
     }

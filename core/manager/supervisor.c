@@ -48,6 +48,13 @@ static void want(struct child *c, bool queued)
     c->due_ms = 0;
 }
 
+/* Its own supervisor brings it back: its children come back with it, and a start that fails now is
+ * no first one. */
+static bool comes_back(const struct supervisor *s)
+{
+    return s->as_child != NULL && s->as_child->has_lived;
+}
+
 void supervisor_start(struct supervisor *s)
 {
     if (s->state != SUPERVISOR_STOPPED) {
@@ -61,7 +68,10 @@ void supervisor_start(struct supervisor *s)
         struct child *c = list_entry(l, struct child, link);
 
         if (!c->removed) {
+            bool has_lived = c->has_lived && comes_back(s);
+
             want(c, c->state != CHILD_UP);
+            c->has_lived = has_lived;
         }
     }
     s->events->starting(s);

@@ -101,7 +101,7 @@ struct child {
     bool recycled;  /* to be taken down first: its group restarts */
     bool undecided; /* its crash waits for supervisor_decide, or its owner is being told of it */
     bool removed;   /* to be freed once it is down; never started again */
-    bool has_lived; /* was up since the supervisor or somebody started it anew */
+    bool has_lived; /* was up since somebody started it or its supervisor by hand */
     uint64_t due_ms;
     unsigned restarts;
     struct restart_history history;

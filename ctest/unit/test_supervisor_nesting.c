@@ -163,6 +163,21 @@ static void a_group_takes_a_supervisor_down_and_up_again(void **state)
     expect_rest(t.root);
 }
 
+static void a_start_that_fails_on_the_way_back_is_repeated(void **state)
+{
+    struct tower t = tower(*state, REST_FOR_ONE, PLAIN);
+
+    start_quietly(t.root);
+    at(t.inner, "y")->starts = FAILS;
+    crash(t.middle, "b");
+    advance(t.root->world, 50);
+    expect_did(t.root->world, "stop c, stop y, stop x, start b, start x, start y");
+    at(t.inner, "y")->starts = AT_ONCE;
+    advance(t.root->world, 50);
+    expect_did(t.root->world, "start y, start c");
+    expect_rest(t.root);
+}
+
 static void stopped_on_purpose_it_is_not_restarted(void **state)
 {
     struct tower t = tower(*state, ONE_FOR_ONE, CRITICAL);
@@ -307,6 +322,7 @@ int main(void)
         world_test(critical_all_the_way_it_escalates_to_the_root),
         world_test(its_group_above_goes_down_and_up_with_it),
         world_test(a_group_takes_a_supervisor_down_and_up_again),
+        world_test(a_start_that_fails_on_the_way_back_is_repeated),
         world_test(stopped_on_purpose_it_is_not_restarted),
         world_test(a_start_that_fails_below_is_a_start_that_fails_above),
         world_test(stop_while_one_below_gives_up_is_a_stop),
