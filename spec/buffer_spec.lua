@@ -67,6 +67,14 @@ local function own(name)
   return descriptors(luv.os_getpid(), name or "titan-buffer")
 end
 
+-- How many we have of our own, after what earlier tests left: garbage, or large and kept for a while.
+local function settled()
+  local clock <close> = titan.testing.virtual_clock()
+  collectgarbage()
+  clock:advance(1000)
+  return own()
+end
+
 local function pattern(len)
   local unit = {}
   for i = 0, 250 do
@@ -139,6 +147,7 @@ describe("a buffer", function()
   end)
 
   it("is not used after it was let go", function()
+    collectgarbage()
     local before = own()
     local kept
     do
@@ -176,10 +185,9 @@ describe("a buffer", function()
 
     local function in_its_time(fn)
       return managed(function()
+        local before = settled()
         local clock <close> = titan.testing.virtual_clock()
-        collectgarbage()
-        clock:advance(1000)
-        fn(clock, own())
+        fn(clock, before)
       end)
     end
 
@@ -307,10 +315,9 @@ describe("a buffer that is sent", function()
 
   for _, isolation in ipairs { "worker", "thread" } do
     it("goes by reference over isolation " .. isolation, managed(function(pm)
+      local before = settled()
       local worker = pm:spawn(WORKER, { isolation = isolation })
       local other = pm:spawn(WORKER, { isolation = isolation })
-      collectgarbage()
-      local before = own()
       local b = titan.buffer(pattern(100))
       worker:keep(b:slice(2))
       other:keep(b)
@@ -347,11 +354,10 @@ describe("a buffer that is sent", function()
   end))
 
   it("costs no descriptors once it is let go", managed(function(pm)
+    local before = settled() + 1
     local worker = pm:spawn(WORKER)
     local pid = worker:pid()
     local b = titan.buffer(16)
-    collectgarbage()
-    local before = own()
     for _ = 1, 1000 do
       assert.equal(b, worker:echo(b))
     end
