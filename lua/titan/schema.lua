@@ -106,6 +106,13 @@ function walk.describe(spec)
   return spec.allowed or rules(spec).describe(spec, walk)
 end
 
+--- Whether a missing value has a meaning: a default, a mistake.
+---@param spec titan.Schema
+---@return boolean
+function walk.stands_for(spec)
+  return spec.required or spec.default ~= nil or (spec.kind == "table" and not spec.optional)
+end
+
 ---@param spec titan.Schema
 ---@param value any not nil
 ---@param path string
@@ -124,6 +131,27 @@ local function check_present(spec, value, path, pending)
   return converted
 end
 
+-- What defaults became when they were first checked: each use has a copy.
+---@type table<titan.Schema, { checked: any }>
+local defaults = setmetatable({}, { __mode = "k" })
+
+---@param spec titan.Schema
+---@param path string
+---@return any default
+---@return titan.SchemaProblem?
+local function check_default(spec, path)
+  local known = defaults[spec]
+  if not known then
+    local checked, problem = check_present(spec, copied(spec.default), path)
+    if problem then
+      return nil, problem
+    end
+    known = { checked = checked }
+    defaults[spec] = known
+  end
+  return copied(known.checked)
+end
+
 ---@param spec titan.Schema
 ---@param path string
 ---@return any default
@@ -133,7 +161,7 @@ local function check_absent(spec, path)
     local allowed = walk.describe(spec)
     return nil, problems.new(path, "required; expected " .. allowed, nil, allowed)
   elseif spec.default ~= nil then
-    return check_present(spec, copied(spec.default), path)
+    return check_default(spec, path)
   elseif spec.kind == "table" and not spec.optional then
     return check_present(spec, {}, path)
   end

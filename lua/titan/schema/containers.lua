@@ -53,31 +53,45 @@ local function is_count_allowed(count, spec)
   return count >= (spec.min or 0) and count <= (spec.max or math.maxinteger)
 end
 
+---@param spec titan.Schema
+---@param value table
+---@param keys any[] sorted
+---@param path string
+---@param walk titan.SchemaWalk
+---@return titan.SchemaProblem?
+local function not_a_list(spec, value, keys, path, walk)
+  local key, index = list_breaker(keys)
+  if not index and is_count_allowed(#keys, spec) then
+    return nil
+  end
+  local allowed = walk.describe(spec)
+  if math.type(key) == "integer" and key > index then
+    return problem.new(text.join(path, index), "missing; a list has no holes", nil, allowed)
+  elseif index then
+    local why = string.format("expected %s, found the key %s in it", allowed, text.literal(key))
+    return problem.new(path, why, value, allowed, true)
+  end
+  return problem.new(path, string.format("expected %s, given %d", allowed, #keys), value, allowed)
+end
+
 containers.list = {
   describe = function(spec)
     return "a list" .. text.range(spec.min, spec.max, tostring, " items")
   end,
   check = function(spec, value, path, walk)
-    local allowed = walk.describe(spec)
     if type(value) ~= "table" then
-      return nil, problem.unexpected(path, value, allowed, true)
+      return nil, problem.unexpected(path, value, walk.describe(spec), true)
     end
     local keys = sorted.keys(value)
-    local key, index = list_breaker(keys)
-    if math.type(key) == "integer" and key > index then
-      return nil, problem.new(text.join(path, index), "missing; a list has no holes", nil, allowed)
-    elseif index then
-      local why = string.format("expected %s, found the key %s in it", allowed, text.literal(key))
-      return nil, problem.new(path, why, value, allowed, true)
-    elseif not is_count_allowed(#keys, spec) then
-      local why = string.format("expected %s, given %d", allowed, #keys)
-      return nil, problem.new(path, why, value, allowed)
+    local found = not_a_list(spec, value, keys, path, walk)
+    if found then
+      return nil, found
     end
     local checked = {}
     for position = 1, #keys do
-      local item, found = walk.visit(spec.of, value[position], text.join(path, position))
-      if found then
-        return nil, found
+      local item, wrong = walk.visit(spec.of, value[position], text.join(path, position))
+      if wrong then
+        return nil, wrong
       end
       checked[position] = item
     end
@@ -138,6 +152,37 @@ local function unknown_key(spec, path, key)
   return problem.new(path, string.format("unknown %s; %s", noun, help), key, usable)
 end
 
+-- The first given key that is in no field, or nil.
+---@param fields table<string, titan.Schema>
+---@param value table
+---@return any key
+local function first_unknown(fields, value)
+  for key in next, value do
+    if not fields[key] then
+      for _, candidate in ipairs(sorted.keys(value)) do
+        if not fields[candidate] then
+          return candidate
+        end
+      end
+    end
+  end
+end
+
+-- The names of fields in their order, which is wanted for every value that is checked.
+---@type table<table, string[]>
+local orders = setmetatable({}, { __mode = "k" })
+
+---@param fields table<string, titan.Schema>
+---@return string[]
+local function order_of(fields)
+  local order = orders[fields]
+  if not order then
+    order = sorted.keys(fields)
+    orders[fields] = order
+  end
+  return order
+end
+
 containers.table = {
   describe = function()
     return "a table"
@@ -147,19 +192,20 @@ containers.table = {
       return nil, problem.unexpected(path, value, walk.describe(spec), true)
     end
     -- Given keys first: a misspelt key explains why a required one is missing.
-    for _, key in ipairs(sorted.keys(value)) do
-      if not spec.fields[key] then
-        return nil, unknown_key(spec, text.join(path, key), key)
-      end
+    local unknown = first_unknown(spec.fields, value)
+    if unknown ~= nil then
+      return nil, unknown_key(spec, text.join(path, unknown), unknown)
     end
     local checked = {}
-    for _, name in ipairs(sorted.keys(spec.fields)) do
-      local inside = text.join(path, name)
-      local field, found = walk.visit(spec.fields[name], rawget(value, name), inside, pending)
-      if found then
-        return nil, found
+    for _, name in ipairs(order_of(spec.fields)) do
+      local field, given = spec.fields[name], rawget(value, name)
+      if given ~= nil or walk.stands_for(field) then
+        local item, found = walk.visit(field, given, text.join(path, name), pending)
+        if found then
+          return nil, found
+        end
+        checked[name] = item
       end
-      checked[name] = field
     end
     return checked
   end,

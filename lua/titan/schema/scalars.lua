@@ -16,6 +16,7 @@ local units = require "titan.units"
 ---@class titan.SchemaWalk
 ---@field visit titan.SchemaVisit
 ---@field describe fun(spec: titan.Schema): string
+---@field stands_for fun(spec: titan.Schema): boolean
 
 ---@class titan.SchemaKindRules
 ---@field describe fun(spec: titan.Schema, walk: titan.SchemaWalk): string
