@@ -15,6 +15,11 @@
 
 static const char registry_key; /* its address is the key */
 
+struct own_loop {
+    uv_loop_t loop;
+    uv_prepare_t keeper; /* of a bare one's: turns also for handles that do not keep it alive */
+};
+
 /* ---- errors ---- */
 
 void script_push_error(lua_State *L, int code, const char *message, const char *process,
@@ -160,12 +165,13 @@ static int runtime_gc(lua_State *L)
         reactor_close(&rt->reactor);
         rt->reactor_open = false;
     }
-    if (rt->owns_loop) {
+    if (rt->own != NULL) {
         uv_walk(rt->uv, close_handle, NULL);
         while (uv_run(rt->uv, UV_RUN_NOWAIT) != 0) {
         }
         uv_loop_close(rt->uv);
-        rt->owns_loop = false;
+        free(rt->own);
+        rt->own = NULL;
     }
     return 0;
 }
@@ -177,16 +183,19 @@ static void nothing(uv_prepare_t *keeper)
 
 static void make_loop(lua_State *L, struct runtime *rt)
 {
-    if (uv_loop_init(&rt->own_loop) < 0) {
-        luaL_error(L, "titan: cannot make a loop: out of memory or descriptors");
+    struct own_loop *own = malloc(sizeof *own);
+
+    if (own == NULL || uv_loop_init(&own->loop) < 0) {
+        free(own);
+        script_fail(L, "titan: cannot make a loop: out of memory or descriptors");
     }
-    rt->uv = &rt->own_loop;
-    rt->owns_loop = true;
+    rt->own = own;
+    rt->uv = &own->loop;
     luv_set_loop(rt->L, rt->uv); /* not L: luv calls back on the thread that it is told first */
     luv_set_callback(rt->L, luv_callback);
     if (rt->bare) {
-        uv_prepare_init(rt->uv, &rt->keeper);
-        uv_prepare_start(&rt->keeper, nothing);
+        uv_prepare_init(rt->uv, &own->keeper);
+        uv_prepare_start(&own->keeper, nothing);
     }
 }
 
@@ -303,11 +312,12 @@ static void note_handle(uv_handle_t *handle, void *arg)
 /* Besides the keeper. Who only asks libuv for the time stays free to run on any thread. */
 static bool is_in_use(struct runtime *rt)
 {
-    struct handles found = {.but = (uv_handle_t *)&rt->keeper};
+    uv_handle_t *keeper = (uv_handle_t *)&rt->own->keeper;
+    struct handles found = {.but = keeper};
 
-    uv_unref((uv_handle_t *)&rt->keeper);
+    uv_unref(keeper);
     found.some = uv_loop_alive(rt->uv) != 0; /* a request, perhaps */
-    uv_ref((uv_handle_t *)&rt->keeper);
+    uv_ref(keeper);
     uv_walk(rt->uv, note_handle, &found);
     return found.some;
 }

@@ -22,14 +22,11 @@ struct runtime {
     lua_State *L;                /* the main thread */
     struct state_memory *memory; /* whose limit bites while tasks run; NULL in a host's state */
     uv_loop_t *uv;               /* NULL: none yet */
-    uv_loop_t own_loop;          /* unless luv had made one before */
-    bool owns_loop;
-    bool bare;            /* the reactor is not the loop's: see runtime_turn */
-    struct mailbox *mail; /* of a bare one */
-    bool has_luv;         /* its code may have changed the thread that it runs on */
-    struct watch *inner;  /* of a bare one's loop, in that of the thread it is pinned to */
-    uv_prepare_t keeper; /* of that loop: it has turns also for handles that do not keep it alive */
-
+    struct own_loop *own;        /* it is in there, unless luv had made one before */
+    bool bare;                   /* the reactor is not the loop's: see runtime_turn */
+    struct mailbox *mail;        /* of a bare one */
+    bool has_luv;                /* its code may have changed the thread that it runs on */
+    struct watch *inner;         /* of a bare one's loop, in that of the thread it is pinned to */
     struct reactor reactor;
     bool reactor_open;
     struct task *running; /* whose coroutine runs right now */

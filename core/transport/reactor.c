@@ -21,7 +21,7 @@ static void nothing(uv_idle_t *handle)
 void reactor_stay_awake(struct reactor *r)
 {
     if (r->uv != NULL) {
-        uv_idle_start(&r->awake, nothing);
+        uv_idle_start(&r->in_loop->awake, nothing);
     }
 }
 
@@ -107,7 +107,7 @@ static void flush_turn(uv_prepare_t *handle)
         tell_quiet(r);
     }
     if (list_empty(&r->dirty) && list_empty(&r->quiet)) {
-        uv_idle_stop(&r->awake);
+        uv_idle_stop(&r->in_loop->awake);
         if (r->mail != NULL) {
             await_mail(r);
         }
@@ -157,7 +157,7 @@ static void alarm_rang(uv_timer_t *handle);
 static void ring(struct reactor *r, uint64_t at_ms, uint64_t in_ms)
 {
     r->alarm_ms = at_ms;
-    uv_timer_start(&r->alarm, alarm_rang, in_ms, 0);
+    uv_timer_start(&r->in_loop->alarm, alarm_rang, in_ms, 0);
 }
 
 /* The uv timer only ever moves to an earlier time: a disarmed timer leaves it as it is, and an
@@ -182,9 +182,9 @@ static void hold_loop(struct reactor *r, struct timer *t, bool hold)
         return;
     }
     if (hold && r->holding++ == 0) {
-        uv_ref((uv_handle_t *)&r->alarm);
+        uv_ref((uv_handle_t *)&r->in_loop->alarm);
     } else if (!hold && --r->holding == 0) {
-        uv_unref((uv_handle_t *)&r->alarm);
+        uv_unref((uv_handle_t *)&r->in_loop->alarm);
     }
 }
 
@@ -276,7 +276,7 @@ static void reset_alarm(struct reactor *r)
     if (r->uv == NULL) {
         return;
     }
-    uv_timer_stop(&r->alarm);
+    uv_timer_stop(&r->in_loop->alarm);
     r->alarm_ms = NEVER;
     set_alarm(r, reactor_next_ms(r));
 }
@@ -330,19 +330,22 @@ int reactor_open(struct reactor *r, uv_loop_t *uv)
 {
     clear(r);
     r->scratch = malloc(SCRATCH_LEN);
-    if (r->scratch == NULL) {
+    r->in_loop = malloc(sizeof *r->in_loop);
+    if (r->scratch == NULL || r->in_loop == NULL) {
+        free(r->scratch);
+        free(r->in_loop);
         return TITAN_E_LIMIT_EXCEEDED;
     }
     r->uv = uv;
-    uv_prepare_init(uv, &r->turn);
-    uv_idle_init(uv, &r->awake);
-    uv_timer_init(uv, &r->alarm);
-    r->turn.data = r;
-    r->awake.data = r;
-    r->alarm.data = r;
-    uv_prepare_start(&r->turn, flush_turn);
-    uv_unref((uv_handle_t *)&r->turn);
-    uv_unref((uv_handle_t *)&r->alarm);
+    uv_prepare_init(uv, &r->in_loop->turn);
+    uv_idle_init(uv, &r->in_loop->awake);
+    uv_timer_init(uv, &r->in_loop->alarm);
+    r->in_loop->turn.data = r;
+    r->in_loop->awake.data = r;
+    r->in_loop->alarm.data = r;
+    uv_prepare_start(&r->in_loop->turn, flush_turn);
+    uv_unref((uv_handle_t *)&r->in_loop->turn);
+    uv_unref((uv_handle_t *)&r->in_loop->alarm);
     r->open = 3;
     return TITAN_OK;
 }
@@ -362,18 +365,20 @@ void reactor_close(struct reactor *r)
         close_mail(r);
         if (r->bell != NULL) {
             watch_close(&r->bell);
-            uv_close((uv_handle_t *)&r->looked, own_handle_closed);
+            uv_close((uv_handle_t *)&r->in_loop->looked, own_handle_closed);
         }
     }
     if (r->uv != NULL) {
-        uv_close((uv_handle_t *)&r->turn, own_handle_closed);
-        uv_close((uv_handle_t *)&r->awake, own_handle_closed);
-        uv_close((uv_handle_t *)&r->alarm, own_handle_closed);
+        uv_close((uv_handle_t *)&r->in_loop->turn, own_handle_closed);
+        uv_close((uv_handle_t *)&r->in_loop->awake, own_handle_closed);
+        uv_close((uv_handle_t *)&r->in_loop->alarm, own_handle_closed);
         while (r->open > 0) {
             uv_run(r->uv, UV_RUN_NOWAIT);
         }
     }
     heap_free(&r->timers);
+    free(r->in_loop);
+    r->in_loop = NULL;
     free(r->scratch);
     r->scratch = NULL;
 }
@@ -402,10 +407,10 @@ int reactor_take_mail(struct reactor *r, struct mailbox *m)
         return TITAN_E_LIMIT_EXCEEDED;
     }
     watch_hold(r->bell, r->held_by > 0);
-    uv_check_init(r->uv, &r->looked);
-    r->looked.data = r;
-    uv_check_start(&r->looked, look_at_mail);
-    uv_unref((uv_handle_t *)&r->looked);
+    uv_check_init(r->uv, &r->in_loop->looked);
+    r->in_loop->looked.data = r;
+    uv_check_start(&r->in_loop->looked, look_at_mail);
+    uv_unref((uv_handle_t *)&r->in_loop->looked);
     r->open++;
     r->mail = mailbox_hold(m);
     return TITAN_OK;

@@ -22,12 +22,18 @@
 
 struct watch;
 
-struct reactor {
-    uv_loop_t *uv; /* NULL: a bare one */
+/* What a reactor has in its loop. */
+struct reactor_handles {
     uv_prepare_t turn;
     uv_idle_t awake; /* active while something is to be flushed: keeps the loop from sleeping */
     uv_timer_t alarm;
-    uint64_t alarm_ms; /* when the alarm goes off; UINT64_MAX while it is off */
+    uv_check_t looked; /* at the mail, if there is any */
+};
+
+struct reactor {
+    uv_loop_t *uv;                   /* NULL: a bare one, */
+    struct reactor_handles *in_loop; /* which has none of these */
+    uint64_t alarm_ms;               /* when the alarm goes off; UINT64_MAX while it is off */
     struct heap timers;
     struct list dirty; /* of struct flusher: has something to send */
     struct list quiet; /* of struct flusher: waits until there is nothing to do */
@@ -41,11 +47,10 @@ struct reactor {
     uint64_t turn_ms;     /* the time of a bare one */
     struct mailbox *mail; /* held; NULL: no other thread knows of it */
     struct watch *bell;   /* what wakes the loop for it */
-    uv_check_t looked;
-    unsigned held_by; /* what waits for mail and keeps the loop alive */
-    bool paused;      /* see reactor_pause; only ever a bare one */
-    unsigned whole;   /* what is done now must not be paused */
-    struct spin spin; /* looking for mail before sleeping; off unless reactor_spin was called */
+    unsigned held_by;     /* what waits for mail and keeps the loop alive */
+    bool paused;          /* see reactor_pause; only ever a bare one */
+    unsigned whole;       /* what is done now must not be paused */
+    struct spin spin;     /* looking for mail before sleeping; off unless reactor_spin was called */
 };
 
 /* TITAN_OK or TITAN_E_LIMIT_EXCEEDED. The loop must outlive the reactor. */

@@ -486,7 +486,7 @@ static void an_idle_channel_lets_the_loop_sleep(void **state)
     put(&a, "sent");
     run_until(f, got_text(&b, "sent"));
     run_idle(f);
-    assert_false(uv_is_active((uv_handle_t *)&f->reactor.awake));
+    assert_false(uv_is_active((uv_handle_t *)&f->reactor.in_loop->awake));
     assert_true(uv_loop_alive(&f->loop)); /* it waits for mail */
     channel_close(&a.channel);
     channel_close(&b.channel);
