@@ -4,7 +4,10 @@
 -- usage: lua5.4 embed_lua.lua OUTPUT ROOT FILE...
 --
 -- Run by the Lua that titan is linked with, whose bytecode it is: another version refuses to load
--- it, by its header. Line numbers and names are kept, for tracebacks.
+-- it, by its header. Line numbers and the names of functions are kept, for tracebacks; the names of
+-- local variables are not (nameless.lua).
+
+local nameless = dofile((arg[0]:gsub("[^/]*$", "nameless.lua")))
 
 local output, root = arg[1], arg[2]
 
@@ -20,7 +23,7 @@ end
 ---@return string
 local function compiled(path, name)
   local file <close> = assert(io.open(path, "rb"))
-  return string.dump(assert(load(file:read "a", "=" .. name, "t")))
+  return nameless(string.dump(assert(load(file:read "a", "=" .. name, "t"))))
 end
 
 -- "0x6c,0x6f," at most 16 a line.
