@@ -213,6 +213,7 @@ static void ask_all(struct core_names *names)
     core_add_trace(names);
     core_add_buffer(names);
     core_add_later(names);
+    core_add_source(names);
 }
 
 /* names() -> a list of the names of all functions */

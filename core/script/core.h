@@ -29,6 +29,7 @@ void core_add_store(struct core_names *names);
 void core_add_trace(struct core_names *names);
 void core_add_buffer(struct core_names *names);
 void core_add_later(struct core_names *names);
+void core_add_source(struct core_names *names);
 
 /* Gives the userdata at the top the metatable of its type, which is made on first use.
  * `metamethods` may be NULL. */

@@ -6,6 +6,7 @@
 
 #include "script/answer.h"
 #include "script/core.h"
+#include "script/libraries.h"
 #include "script/task.h"
 #include "script/value.h"
 #include "wire/header.h"
@@ -405,16 +406,21 @@ int guest_prepare(struct guest *g, const char *how, struct span boot, struct fai
     return TITAN_OK;
 }
 
+/* (guest, whether it is one of many, on a thread) */
 static int open_state(lua_State *L)
 {
     struct guest *g = lua_touserdata(L, 1);
 
-    luaL_openlibs(L);
+    lua_pushlightuserdata(L, g);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+    if (lua_toboolean(L, 2)) {
+        libraries_open_lean(L);
+    } else {
+        luaL_openlibs(L);
+    }
     g->runtime = runtime_bare(L);
     coroutines_open(L); /* keeps the runtime that there is */
     core_preload(L);
-    lua_pushlightuserdata(L, g);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
     core_require(L, "titan"); /* the module of every worker asks for it */
     lua_pop(L, 1);
     core_require(L, "titan.worker");
@@ -438,7 +444,8 @@ int guest_open(struct guest *g, struct chunks *chunks, struct failure *why)
     }
     lua_pushcfunction(g->L, open_state);
     lua_pushlightuserdata(g->L, g);
-    if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) {
+    lua_pushboolean(g->L, chunks != NULL);
+    if (lua_pcall(g->L, 2, 0, 0) != LUA_OK) {
         fail(why, TITAN_E_SPAWN_FAILED, "%s", lua_tostring(g->L, -1));
         guest_close(g);
         return why->code;

@@ -42,10 +42,10 @@ static bool open_worker(struct guest *g, struct thread *t)
     if (!t->by_turns) {
         reactor_spin(&rt->reactor, (uint64_t)t->spin_us * 1000u);
     }
-    if (worker_open_links(&g->worker, &rt->reactor, &t->links, &guest_handlers, g) < 0 ||
-        !thread_output_open(g)) {
+    if (worker_open_links(&g->worker, &rt->reactor, &t->links, &guest_handlers, g) < 0) {
         return false;
     }
+    thread_output_begin(g);
     t->worker = &g->worker;
     t->state = g;
     return true;

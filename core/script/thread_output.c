@@ -1,6 +1,7 @@
 #include "script/thread_output.h"
 
 #include <lauxlib.h>
+#include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,14 @@ static int keep_open(lua_State *L)
     return 2;
 }
 
+static void close_file(FILE **file)
+{
+    if (*file != NULL) {
+        (void)fclose(*file);
+        *file = NULL;
+    }
+}
+
 /* Unbuffered: lines are put together at the manager. */
 static void push_file(lua_State *L, struct guest *g, FILE **file, cookie_write_function_t *write)
 {
@@ -77,6 +86,7 @@ static void push_file(lua_State *L, struct guest *g, FILE **file, cookie_write_f
 
     s->closef = NULL;
     luaL_setmetatable(L, LUA_FILEHANDLE);
+    close_file(file); /* of an opening that has failed */
     *file = fopencookie(g, "w", (cookie_io_functions_t){.write = write});
     if (*file == NULL) {
         script_fail(L, "titan: out of memory");
@@ -119,51 +129,52 @@ static int exit_worker(lua_State *L)
     return luaL_error(L, "titan: os.exit ends this worker");
 }
 
-static int open_output(lua_State *L)
+int thread_output_open_io(lua_State *L)
 {
-    struct guest *g = lua_touserdata(L, 1);
+    struct guest *g = guest_check(L);
 
-    lua_getglobal(L, "io");
+    luaopen_io(L);
     push_file(L, g, &g->out, write_stdout);
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, IO_OUTPUT);
     lua_setfield(L, -2, "stdout");
     push_file(L, g, &g->err, write_stderr);
     lua_setfield(L, -2, "stderr");
-    lua_pushcfunction(L, print);
-    lua_setglobal(L, "print");
-    lua_getglobal(L, "os");
-    lua_pushcfunction(L, exit_worker);
-    lua_setfield(L, -2, "exit");
-    return 0;
+    return 1;
 }
 
-bool thread_output_open(struct guest *g)
+int thread_output_open_os(lua_State *L)
 {
-    bool ok;
+    luaopen_os(L);
+    lua_pushcfunction(L, exit_worker);
+    lua_setfield(L, -2, "exit");
+    return 1;
+}
 
+void thread_output_open_print(lua_State *L)
+{
+    lua_pushcfunction(L, print);
+    lua_setglobal(L, "print");
+}
+
+/* ---- the two files ---- */
+
+void thread_output_begin(struct guest *g)
+{
     g->runtime->report = report;
-    lua_pushcfunction(g->L, open_output);
-    lua_pushlightuserdata(g->L, g);
-    ok = lua_pcall(g->L, 1, 0, 0) == LUA_OK;
-    if (!ok) {
-        lua_pop(g->L, 1);
+}
+
+static void flush_file(FILE *file)
+{
+    if (file != NULL) {
+        (void)fflush(file);
     }
-    return ok;
 }
 
 void thread_output_flush(struct guest *g)
 {
-    (void)fflush(g->out); /* buffered, if the worker has set it so */
-    (void)fflush(g->err);
-}
-
-static void close_file(FILE **file)
-{
-    if (*file != NULL) {
-        (void)fclose(*file);
-        *file = NULL;
-    }
+    flush_file(g->out); /* buffered, if the worker has set it so */
+    flush_file(g->err);
 }
 
 void thread_output_close(struct guest *g)

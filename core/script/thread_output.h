@@ -8,10 +8,15 @@
 
 #include "script/guest.h"
 
-/* False when memory is out. */
-bool thread_output_open(struct guest *g);
+/* In place of luaopen_io and luaopen_os, and the global `print`. In a guest's state. */
+int thread_output_open_io(lua_State *L);
+int thread_output_open_os(lua_State *L);
+void thread_output_open_print(lua_State *L);
 
-/* What the worker has buffered leaves, before its connections do. */
+/* On its thread: errors that nobody can catch are printed, too. */
+void thread_output_begin(struct guest *g);
+
+/* What the worker has buffered, if it has files yet, leaves, before its connections do. */
 void thread_output_flush(struct guest *g);
 
 /* After the state, which may print until its last finalizer. */

@@ -31,6 +31,7 @@ isolation.files = {
   "spec/info_spec.lua",
   "spec/interrupt_spec.lua",
   "spec/ledger_spec.lua",
+  "spec/libraries_spec.lua",
   "spec/lifecycle_spec.lua",
   "spec/metric_spec.lua",
   "spec/metrics_spec.lua",
