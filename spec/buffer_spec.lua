@@ -67,7 +67,7 @@ local function own(name)
   return descriptors(luv.os_getpid(), name or "titan-buffer")
 end
 
--- How many we have of our own, after what earlier tests left: garbage, or large and kept for a while.
+-- How many we have of our own, after what earlier tests left: garbage, or large and kept a while.
 local function settled()
   local clock <close> = titan.testing.virtual_clock()
   collectgarbage()

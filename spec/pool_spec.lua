@@ -382,15 +382,15 @@ describe("a pool's size", function()
     pool:scale(3)
     assert.equal(3, pool.size)
     assert.same({ pool = "pooled", from = 1, to = 3, reason = "scale" }, next_scale())
-    local calls = { pool.async:sleep(30), pool.async:sleep(30), pool.async:sleep(30) }
+    local sleeping = { pool.async:sleep(30), pool.async:sleep(30), pool.async:sleep(30) }
     pool:scale(1)
     assert.equal(1, pool.size)
     local done = 0
-    for _, call in ipairs(calls) do
+    for _, call in ipairs(sleeping) do
       done = done + (call:done() and 1 or 0)
     end
     assert.is_true(done >= 2) -- those that leave finish their calls
-    titan.all(calls)
+    titan.all(sleeping)
     assert.equal(1, #pool:metrics().workers)
     expect.error("invalid_config", pool.scale, pool, 0)
     expect.error("invalid_config", pool.scale, pool, "two")

@@ -59,18 +59,28 @@ static void arm(struct process *p, uint64_t ms)
     (void)timer_arm(p->manager->reactor, &p->health.timer, ms, false);
 }
 
+static void forget_words(struct health_words *w)
+{
+    buf_truncate(&w->reason, 0);
+    buf_truncate(&w->details, 0);
+}
+
+static void free_words(struct health_words *w)
+{
+    buf_free(&w->reason);
+    buf_free(&w->details);
+}
+
 static void keep_answer(struct health *h)
 {
-    struct buf details;
+    struct health_words before = h->words;
 
-    h->busy = h->worst.found == FOUND_BUSY;
+    h->busy = h->worst == FOUND_BUSY;
     if (h->busy && h->record.verdict == HEALTH_UNHEALTHY) {
         return; /* why it is so still holds */
     }
-    memcpy(h->reason, h->worst.reason, sizeof h->reason);
-    details = h->details;
-    h->details = h->worst_details;
-    h->worst_details = details;
+    h->words = h->of_worst;
+    h->of_worst = before;
 }
 
 static void note_hung(struct process *p)
@@ -79,9 +89,10 @@ static void note_hung(struct process *p)
     uint64_t silent_ms = reactor_now_ms(p->manager->reactor) - h->life.alive_ms;
 
     fail(&p->last_error, TITAN_E_WORKER_LOST,
-         "did not answer %u health checks and made no progress for %" PRIu64 " ms (%s): it was "
+         "did not answer %u health checks and made no progress for %" PRIu64 " ms (%.*s): it was "
          "killed",
-         h->record.silences, silent_ms, h->worst.reason);
+         h->record.silences, silent_ms, (int)buf_len(&h->words.reason),
+         (const char *)buf_front(&h->words.reason));
 }
 
 /* A keeper that wants to know decides by itself. */
@@ -120,7 +131,7 @@ static void give_up(struct process *p)
 static void end_check(struct process *p)
 {
     struct health *h = &p->health;
-    unsigned todo = health_decide(&h->record, &h->options, h->worst.found);
+    unsigned todo = health_decide(&h->record, &h->options, h->worst);
 
     h->checking = false;
     h->checked_wall_ms = wall_ms();
@@ -149,14 +160,17 @@ static void end_check(struct process *p)
 /* The details are those of what counted. */
 static void count_answer(struct health *h, const struct health_answer *a)
 {
-    if (a->found < h->worst.found ||
-        (a->found == h->worst.found && (buf_len(&h->worst_details) > 0 || a->details.at == NULL))) {
+    struct health_words *w = &h->of_worst;
+
+    if (a->found < h->worst ||
+        (a->found == h->worst && (buf_len(&w->details) > 0 || a->details.at == NULL))) {
         return;
     }
-    h->worst = *a;
-    buf_truncate(&h->worst_details, 0);
+    h->worst = a->found;
+    forget_words(w);
+    (void)buf_append(&w->reason, a->reason, strlen(a->reason));
     if (a->details.at != NULL && a->details.len <= HEALTH_DETAILS_MAX) {
-        (void)buf_append(&h->worst_details, a->details.at, a->details.len); /* or it has none */
+        (void)buf_append(&w->details, a->details.at, a->details.len);
     }
 }
 
@@ -238,8 +252,8 @@ static void begin_check(struct process *p)
     h->checking = true;
     h->began_ns = now_ns();
     h->late = false;
-    h->worst = (struct health_answer){.found = FOUND_HEALTHY};
-    buf_truncate(&h->worst_details, 0);
+    h->worst = FOUND_HEALTHY;
+    forget_words(&h->of_worst);
     h->unanswered = h->asks_len;
     for (unsigned i = 0; i < h->asks_len; i++) {
         h->asks[i].answered = false;
@@ -417,11 +431,10 @@ void health_reset(struct process *p)
 
     h->busy = false;
     h->record = (struct health_record){0};
-    h->reason[0] = '\0';
     h->checked_wall_ms = 0;
     h->since_wall_ms = 0;
     h->latency_ns = 0;
-    buf_truncate(&h->details, 0);
+    forget_words(&h->words);
     give_up(p);
 }
 
@@ -430,6 +443,6 @@ void health_free(struct process *p)
     free(p->health.asks);
     p->health.asks = NULL;
     p->health.asks_len = 0;
-    buf_free(&p->health.details);
-    buf_free(&p->health.worst_details);
+    free_words(&p->health.words);
+    free_words(&p->health.of_worst);
 }

@@ -23,6 +23,13 @@
 struct process;
 struct health_ask;
 
+/* Why it is so. Empty, of a process that is well, it takes nothing; what there was no memory for is
+ * missing. */
+struct health_words {
+    struct buf reason;  /* text */
+    struct buf details; /* a MessagePack map */
+};
+
 struct health {
     struct health_options options;
     struct health_record record;
@@ -34,12 +41,11 @@ struct health {
     unsigned asks_len;       /* 0 while it is not watched */
     unsigned unanswered;     /* of the check under way */
     uint64_t began_ns;
-    struct health_answer worst; /* of the check under way */
-    struct buf worst_details;
-    bool late;          /* the time is over; what has come meanwhile is still to be read */
-    struct buf details; /* a MessagePack map; empty when there is none */
-    bool busy;          /* what the last check found */
-    char reason[HEALTH_REASON_LEN];
+    enum health_finding worst; /* of the check under way */
+    struct health_words of_worst;
+    bool late; /* the time is over; what has come meanwhile is still to be read */
+    bool busy; /* what the last check found */
+    struct health_words words;
     uint64_t checked_wall_ms; /* end of the last check, 0 before the first */
     uint64_t since_wall_ms;   /* of the verdict, 0 while it is unknown */
     uint64_t latency_ns;      /* of the last check that was answered in full */

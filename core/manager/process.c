@@ -65,6 +65,7 @@ void process_free(struct process *p)
     buf_free(&p->spec);
     cargo_free(&p->cargo);
     map_free(&p->relay_ids);
+    free(p->last_life_error);
     free(p);
 }
 

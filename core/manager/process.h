@@ -128,7 +128,7 @@ struct process {
     int exit_code;   /* -1: killed by a signal, or not known */
     int exit_signal; /* 0: none */
     struct failure last_error;
-    struct failure last_life_error; /* why there was a restart */
+    struct failure *last_life_error; /* why there was a restart; NULL before the first */
 };
 
 /* The id of the next process that is spawned. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -205,11 +206,22 @@ void process_let_go(struct process *p)
 
 /* ---- the way back ---- */
 
+/* Without memory for it, it is not known any more. */
+static void note_life_error(struct process *p)
+{
+    if (p->last_life_error == NULL) {
+        p->last_life_error = malloc(sizeof *p->last_life_error);
+    }
+    if (p->last_life_error != NULL) {
+        *p->last_life_error = p->last_error;
+    }
+}
+
 /* Everything of one life is set anew here and where its body is made. */
 void process_begin_again(struct process *p)
 {
     p->restart_count++;
-    p->last_life_error = p->last_error;
+    note_life_error(p);
     p->last_error = (struct failure){0};
     p->outcome = OUTCOME_NONE;
     p->stop_asked = false;

@@ -46,6 +46,9 @@ void core_load(lua_State *L, const char *name);
 void core_stand_by(lua_State *L);
 void core_drop_standing(lua_State *L);
 
+/* Pushes an embedded module for this once: as core.use. */
+void core_push_used(lua_State *L, const char *name);
+
 /* Pushes an embedded module, loaded on first use, without a look at what the program has made of
  * `require`. */
 void core_require(lua_State *L, const char *name);

@@ -71,7 +71,7 @@ static void set_integer(lua_State *L, const char *name, uint64_t v)
 /* The bytes were well-formed when they were kept. */
 static void set_details(lua_State *L, const struct process *p)
 {
-    const struct buf *b = &p->health.details;
+    const struct buf *b = &p->health.words.details;
     struct failure why;
 
     if (buf_len(b) > 0 && value_decode(L, (struct span){buf_front(b), buf_len(b)},
@@ -85,11 +85,13 @@ static void set_details(lua_State *L, const struct process *p)
 static int health_get_lua(lua_State *L)
 {
     struct process *p = core_check_process(L, 1);
+    const struct buf *reason;
 
     if (p == NULL) {
         lua_pushnil(L);
         return 1;
     }
+    reason = &p->health.words.reason;
     lua_createtable(L, 0, 10);
     lua_pushstring(L, health_verdict_name(p->health.record.verdict));
     lua_setfield(L, -2, "status");
@@ -108,8 +110,8 @@ static int health_get_lua(lua_State *L)
         lua_pushnumber(L, (lua_Number)p->health.latency_ns / 1e6);
         lua_setfield(L, -2, "latency");
     }
-    if (p->health.reason[0] != '\0') {
-        lua_pushstring(L, p->health.reason);
+    if (buf_len(reason) > 0) {
+        lua_pushlstring(L, (const char *)buf_front(reason), buf_len(reason));
         lua_setfield(L, -2, "reason");
     }
     set_details(L, p);

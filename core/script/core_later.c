@@ -42,11 +42,9 @@ void core_stand_by(lua_State *L)
     lua_pop(L, 1);
 }
 
-/* use(name) -> what an embedded module returns: the one that is loaded or stands by, if one does;
- * else it is loaded for this once, and can be collected when nobody holds on to what it made. */
-static int core_use(lua_State *L)
+void core_push_used(lua_State *L, const char *name)
 {
-    const char *name = luaL_checkstring(L, 1);
+    int top = lua_gettop(L);
 
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     if (lua_getfield(L, -1, name) == LUA_TNIL &&
@@ -54,6 +52,15 @@ static int core_use(lua_State *L)
          lua_getfield(L, -1, name) == LUA_TNIL)) {
         core_load(L, name);
     }
+    lua_replace(L, top + 1);
+    lua_settop(L, top + 1);
+}
+
+/* use(name) -> what an embedded module returns: the one that is loaded or stands by, if one does;
+ * else it is loaded for this once, and can be collected when nobody holds on to what it made. */
+static int core_use(lua_State *L)
+{
+    core_push_used(L, luaL_checkstring(L, 1));
     return 1;
 }
 

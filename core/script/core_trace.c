@@ -1,5 +1,6 @@
 /* What lua/titan/tracing/ needs for each span, as Lua functions. */
 #include <lauxlib.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/traceparent.h"
@@ -8,8 +9,13 @@
 
 static void take_id(lua_State *L, char *hex, size_t len)
 {
-    if (!ids_take(&runtime_of(L)->ids, hex, len)) {
-        luaL_error(L, "titan: the system has no random numbers");
+    struct runtime *rt = runtime_of(L);
+
+    if (rt->ids == NULL) {
+        rt->ids = calloc(1, sizeof *rt->ids);
+    }
+    if (rt->ids == NULL || !ids_take(rt->ids, hex, len)) {
+        luaL_error(L, "titan: the system has no random numbers, or no memory");
     }
 }
 

@@ -9,6 +9,7 @@
 #include "script/libraries.h"
 #include "script/task.h"
 #include "script/value.h"
+#include "transport/inproc.h"
 #include "wire/header.h"
 
 #define REST_MS 20
@@ -273,7 +274,18 @@ static void on_credit(void *ctx, uint32_t id, uint32_t bytes)
 
 /* ---- the Lua part ---- */
 
-/* titan.worker[name](decoded payload, if there is one) */
+/* What happens once is not kept: it is in titan.worker.starting. */
+static void push_main(lua_State *L, const struct guest *g, const char *name)
+{
+    if (strcmp(name, "prepare") == 0 || strcmp(name, "start") == 0) {
+        core_push_used(L, "titan.worker.starting");
+    } else {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, g->lua_main);
+    }
+    lua_getfield(L, -1, name);
+}
+
+/* The function of titan.worker of that name (decoded payload, if there is one) */
 static int call_main(lua_State *L)
 {
     struct guest *g = lua_touserdata(L, 1);
@@ -282,8 +294,7 @@ static int call_main(lua_State *L)
     enum state_span before;
     struct failure why;
 
-    lua_rawgeti(L, LUA_REGISTRYINDEX, g->lua_main);
-    lua_getfield(L, -1, name);
+    push_main(L, g, name);
     before = state_make(g->memory, STATE_BRIEF);
     if (payload != NULL && value_decode_one_with(L, *payload, g->worker.control.limits.nesting,
                                                  g->worker.control.arrived, &why) < 0) {
@@ -364,6 +375,14 @@ void guest_begin(struct guest *g)
     g->runtime->uncaught = worker_uncaught;
 }
 
+static void tidy_channel(struct peer *p)
+{
+    if (p->channel != NULL) {
+        inproc_tidy(p->channel);
+    }
+}
+
+/* On a thread: its channels are in memory. */
 static void come_to_rest(struct timer *t)
 {
     struct guest *g = list_entry(t, struct guest, rest);
@@ -373,6 +392,8 @@ static void come_to_rest(struct timer *t)
         return;
     }
     tasks_rest(g->runtime);
+    tidy_channel(&g->worker.control);
+    tidy_channel(&g->worker.data);
     lua_gc(g->L, LUA_GCCOLLECT);
     state_rest(g->memory);
 }
@@ -457,9 +478,9 @@ int guest_open(struct guest *g, struct chunks *chunks, struct failure *why)
  */
 static void push_lasting(lua_State *L)
 {
-    static const char *const functions[] = {"briefly",      "current", "go",
-                                            "limit_memory", "started", "worker_serve",
-                                            "worker_ready", NULL};
+    static const char *const functions[] = {"briefly",      "current",      "file_at", "file_of",
+                                            "go",           "limit_memory", "started", "use",
+                                            "worker_serve", "worker_ready", NULL};
     static const char *const strings[] = {"cancelled",
                                           "class",
                                           "dependencies",
@@ -476,8 +497,8 @@ static void push_lasting(lua_State *L)
                                           "the caller no longer waits",
                                           NULL};
 
-    luaL_checkstack(L, 2 * LUA_MINSTACK, NULL);
-    core_drop_standing(L);
+    core_drop_standing(
+        L); /* all fits the stack that there is: a larger one would stay for a while */
     core_require(L, "titan.core");
     for (const char *const *name = functions; *name != NULL; name++) {
         lua_getfield(L, -1, *name);

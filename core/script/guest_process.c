@@ -19,7 +19,9 @@ static int run_worker(void *ctx, const struct worker_fds *fds)
         fprintf(stderr, "titan: a worker could not make its loop: out of descriptors\n");
         return 1;
     }
-    ids_forget(&g->runtime->ids);
+    if (g->runtime->ids != NULL) {
+        ids_forget(g->runtime->ids);
+    }
     if (interrupt_install() < 0) {
         fprintf(stderr, "titan: a worker could not take over SIGURG: it cannot be interrupted\n");
     }

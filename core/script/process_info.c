@@ -86,9 +86,10 @@ static void set_exit(lua_State *L, const struct process *p)
     }
 }
 
+/* `f` may be NULL. */
 static void set_last_error(lua_State *L, const struct failure *f)
 {
-    if (f->code != TITAN_OK) {
+    if (f != NULL && f->code != TITAN_OK) {
         lua_createtable(L, 0, 2);
         set_string(L, "code", titan_error_name(f->code));
         set_string(L, "message", f->message);
@@ -119,7 +120,7 @@ void process_info_push(lua_State *L, const struct process *p)
     if (p->ended_ns > 0) {
         set_exit(L, p);
     }
-    set_last_error(L, p->last_error.code != TITAN_OK ? &p->last_error : &p->last_life_error);
+    set_last_error(L, p->last_error.code != TITAN_OK ? &p->last_error : p->last_life_error);
     lua_pushlstring(L, p->out.tail_len > 0 ? p->out.tail : "", p->out.tail_len);
     lua_setfield(L, -2, "stdout_tail");
     lua_pushlstring(L, p->err.tail_len > 0 ? p->err.tail : "", p->err.tail_len);

@@ -161,6 +161,8 @@ static int runtime_gc(lua_State *L)
     tasks_close(rt);
     buffer_memory_close(rt);
     watch_close(&rt->inner);
+    free(rt->ids);
+    rt->ids = NULL;
     if (rt->reactor_open) {
         reactor_close(&rt->reactor);
         rt->reactor_open = false;

@@ -43,7 +43,7 @@ struct runtime {
     struct flusher settled;     /* of the clock under a test's hand: nothing is left to do, */
     int settling;               /* which the coroutine at this reference waits for */
     uint64_t wall_ahead_ms;     /* of the wall clock before the held one (modulo 2^64) */
-    struct ids ids;             /* of traces and spans */
+    struct ids *ids;            /* of traces and spans; NULL until one is wanted */
     struct status_page *status; /* in a worker: where to note which method runs; else NULL */
     /* An error nobody can catch was reported: end what runs here, with a failure. */
     void (*uncaught)(struct runtime *rt);

@@ -21,6 +21,7 @@
 #define PAGE_LEN ((size_t)4096)
 #define PAGES (CHUNK_LEN / PAGE_LEN)
 #define UNBOUNDED (SIZE_MAX / 2)
+#define WORD_LEN 40 /* of strings with their header: up to here one may be anybody's word */
 #define CLASSES (FINE_CLASSES + 4 * 3)
 
 /* At the start of each chunk. */
@@ -302,8 +303,8 @@ static void *allocate(void *ctx, void *at, size_t old, size_t len)
 {
     struct state_memory *m = ctx;
     bool is_object = at == NULL && old != 0;
-    bool begins_brief = m->span != STATE_LASTING && at == NULL && len <= SMALL_MAX &&
-                        (old != LUA_TSTRING || m->span == STATE_BRIEF_STRINGS);
+    bool may_stay = old == LUA_TSTRING && (m->span != STATE_BRIEF_STRINGS || len <= WORD_LEN);
+    bool begins_brief = m->span != STATE_LASTING && at == NULL && len <= SMALL_MAX && !may_stay;
     void *got;
 
     if (at == NULL) {

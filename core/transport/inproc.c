@@ -262,6 +262,23 @@ static void keep_spare(struct inproc_channel *c, struct segment *s)
     c->spare = s;
 }
 
+static void tidy(struct buf *b)
+{
+    if (buf_len(b) == 0) {
+        buf_free(b);
+    }
+}
+
+void inproc_tidy(struct channel *channel)
+{
+    struct inproc_channel *c = inproc_of(channel);
+
+    segments_free(c->spare);
+    c->spare = NULL;
+    tidy(&channel->in);
+    tidy(&channel->out);
+}
+
 static void channel_free(struct inproc_channel *c)
 {
     struct inproc_link *l = c->link;

@@ -23,6 +23,10 @@ struct channel *channel_inproc(struct inproc_link *l, int end, struct reactor *r
  * channel_finish does not wait for a slow reader: who writes without end has to look here. */
 bool inproc_has_room(const struct channel *c);
 
+/* Lets go of the empty buffers that are kept for what comes next. Not in a callback of its owner.
+ */
+void inproc_tidy(struct channel *c);
+
 /* For an end that is not opened, or could not be: the other one hears that it is lost. Any thread.
  */
 void inproc_abandon(struct inproc_link *l, int end);

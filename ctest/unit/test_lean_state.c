@@ -30,7 +30,8 @@ static const char start[] =
     "core.worker_serve = function(served) SERVED = served end\n"
     "core.worker_ready = function() end\n"
     "core.worker_failed = function(err) ERROR = err.message end\n"
-    "worker.start { file = file, name = 'plain', class_name = 'plain', env = {},\n"
+    "core.use('titan.worker.starting').start { file = file, name = 'plain', class_name = 'plain', "
+    "env = {},\n"
     "  options = {}, dependencies = {}, limits = {}, timeout = 5000 }\n";
 
 static const char loaded[] = "local names = {}\n"

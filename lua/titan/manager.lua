@@ -101,7 +101,7 @@ end
 local function of_processes(checked)
   local self = setmetatable({
     config = checked, services = {}, class_names = {}, stopping = 0, events = events.new(),
-    supervisors = setmetatable({}, { __mode = "k" }), running = {}, pools = {},
+    supervisors = setmetatable({}, { __mode = "k" }), running = {}, pools = {}, common_limits = {},
   }, Manager)
   self.stores = shared_stores.new(checked.store, {
     open_ledger = function(space, max_entries)

@@ -99,8 +99,7 @@ end
 --- keyed: table<string, titan.Keyed> }
 function Pool:_learn(said)
   local info = self.info
-  info.methods, info.names = said.methods, proxy.public_names(said.methods)
-  info.keyed, info.idempotent = said.keyed, {}
+  info.methods, info.keyed, info.idempotent = said.methods, said.keyed, {}
   for _, name in ipairs(said.idempotent) do
     info.idempotent[name] = true
   end

@@ -159,5 +159,5 @@ return setmetatable(proxy, { __index = core.later {
   with_schema = "titan.proxy.options:with_schema", pools_only = "titan.proxy.options:pools_only",
   with = "titan.proxy.options:with", invoke = "titan.proxy.options:invoke",
   refusal = "titan.proxy.missing:refusal", no_such_method = "titan.proxy.missing:error",
-  public_names = "titan.proxy.missing:public_names", of_process = "titan.proxy.process:backend",
+  of_process = "titan.proxy.process:backend",
 } })

@@ -1,7 +1,8 @@
 --- What runs inside a worker: loads its class, serves its methods, ends in order.
 --
 -- The C core calls `warm_up` once in the zygote, or `prepare` on a thread, then in each worker
--- `start`, `proceed` when the manager has seen the declaration, and `shutdown`.
+-- `start`, `proceed` when the manager has seen the declaration, and `shutdown`. What begins it,
+-- `prepare` and `start`, is in titan.worker.starting.
 --
 -- Every worker has this file. All else is in files of its own in this folder, loaded when it is
 -- needed: a worker on a thread has loaded nothing before.
@@ -27,15 +28,6 @@ worker.current = nil
 ---@type table<string, any>?
 worker.preloaded = nil
 
---- On a thread, in place of `warm_up`: nothing is loaded that may not be needed.
----@param boot { path: string, cpath: string, preload: string[] }
-function worker.prepare(boot)
-  package.path, package.cpath = boot.path, boot.cpath
-  if #boot.preload > 0 then
-    core.use("titan.worker.preloads").load(boot.preload)
-  end
-end
-
 --- The message handler of everything that runs here. Loads what it needs with the first error;
 --- where there is no room for that, at the end of the stack, the error has to do without.
 ---@param err any
@@ -56,12 +48,6 @@ end
 ---@return titan.Error
 function worker.refuse(name)
   return require("titan.proxy.missing").of_class(worker.current.class, name)
-end
-
---- Called with the spec: begins the start.
----@param spec table
-function worker.start(spec)
-  core.use("titan.worker.starting").begin(spec)
 end
 
 --- Called when the manager has agreed to what was declared.

@@ -18,9 +18,9 @@ return function(code)
 
   -- Seven bits a byte, the highest first; the last one has the eighth set.
   local function number()
-    local value, byte = 0, nil
+    local value = 0
     repeat
-      byte = code:byte(at)
+      local byte = code:byte(at)
       value, at = value << 7 | byte & 0x7f, at + 1
     until byte & 0x80 ~= 0
     return value

@@ -22,12 +22,12 @@ return titan.process {
     end,
     -- Before anybody has looked into the library.
     replace = function()
-      local of_lua = math
-      math.floor = function()
+      local library = _G.math
+      library.floor = function()
         return "mine"
       end
-      math.extra = 7
-      return math.floor(1.5), math.ceil(1.5), math.extra, rawequal(of_lua, math)
+      library.extra = 7
+      return math.floor(1.5), math.ceil(1.5), library.extra, rawequal(library, math)
     end,
     has_metatable = function(_, library)
       local _ = _G[library].huge

@@ -5,7 +5,6 @@ local announced = require "titan.announced"
 local core = require "titan.core"
 local crash = require "titan.crash"
 local errors = require "titan.errors"
-local proxy = require "titan.proxy"
 local security = require "titan.config.security"
 local tasks = require "titan.tasks"
 
@@ -114,7 +113,7 @@ local function renumber(service, methods)
   end
   if changed then
     core.process_renumbered(service.process)
-    service.info.methods, service.info.names = methods, proxy.public_names(methods)
+    service.info.methods = methods
   end
 end
 

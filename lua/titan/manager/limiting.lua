@@ -7,6 +7,7 @@ local resources = require "titan.config.resources"
 
 ---@class titan.Manager
 ---@field package groups_told? boolean
+---@field package common_limits table<titan.Isolation, titan.HeldLimits>
 local Manager = {}
 
 ---@class titan.HeldLimits what holds for one process
@@ -20,18 +21,30 @@ local Manager = {}
 ---@field rlimits table<string, integer>
 ---@field timeout? { ms: integer, by: string }
 
----@param options titan.SpawnOptions
----@param class_resources table?
+---@param isolation titan.Isolation
+---@param ... table? what is said beside the config
 ---@return titan.HeldLimits
-function Manager:_limits(options, class_resources)
-  local merged, named = resources.merged(self.config.resources, class_resources, options.resources)
-  local isolation = options.isolation or self.config.isolation
+function Manager:_held(isolation, ...)
+  local merged, named = resources.merged(self.config.resources, ...)
   merged = limits.for_isolation(merged, named, isolation, "resources")
   if isolation ~= "process" then
     return { resources = merged, named = { memory = false, cpu = false }, heap = merged.max_memory }
   end
   return { resources = merged, named = named,
     heap = merged.max_memory and merged.max_memory // 4 * 3 }
+end
+
+--- Of those that say nothing themselves all have the same.
+---@param options titan.SpawnOptions
+---@param class_resources table?
+---@return titan.HeldLimits
+function Manager:_limits(options, class_resources)
+  local isolation = options.isolation or self.config.isolation
+  if class_resources or options.resources then
+    return self:_held(isolation, class_resources, options.resources)
+  end
+  self.common_limits[isolation] = self.common_limits[isolation] or self:_held(isolation)
+  return self.common_limits[isolation]
 end
 
 -- Once, when it is first needed.

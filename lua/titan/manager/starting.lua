@@ -117,11 +117,7 @@ end
 ---@param service titan.Service
 ---@param said { methods: table<string, integer|false>, keyed: table<string, titan.Keyed> }
 function Manager:_new_proxy(service, said)
-  local methods = said.methods
-  service.info = {
-    name = service.name, methods = methods, names = proxy.public_names(methods),
-    keyed = said.keyed,
-  }
+  service.info = { name = service.name, methods = said.methods, keyed = said.keyed }
   local id = core.process_info(service.process).id
   local timeout = self:_call_timeout(service)
   local own = self:_proxy_functions(service, id)

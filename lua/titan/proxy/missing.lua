@@ -14,29 +14,10 @@ function missing.refusal(err)
   end
 end
 
---- Why a method cannot be called, on either side of the wire.
----@param info { name: string?, methods: table<string, integer|false>, names: string[] } the
---- process, its methods (false: private), the sorted names of the public ones
----@param name string|integer a number that stands for none
----@return titan.Error
-function missing.error(info, name)
-  local fields = { process = info.name, method = name }
-  if info.methods[name] == false then
-    return errors.new("not_public", string.format("%s is private; declare it with public = true "
-      .. "to call it from outside", name), fields)
-  end
-  local nearest = type(name) == "string" and core.suggest(name, info.names)
-  local known = #info.names > 0 and "it has " .. table.concat(info.names, ", ")
-    or "it has no public methods"
-  local hint = nearest and string.format("did you mean %s?", nearest) or known
-  return errors.new("method_not_found", string.format("there is no method %s; %s", name, hint),
-    fields)
-end
-
---- The names of the public methods, sorted.
+-- The names of the public methods, sorted.
 ---@param methods table<string, integer|false>
 ---@return string[]
-function missing.public_names(methods)
+local function public_names(methods)
   local names = {}
   for name, id in pairs(methods) do
     if id then
@@ -45,6 +26,26 @@ function missing.public_names(methods)
   end
   table.sort(names)
   return names
+end
+
+--- Why a method cannot be called, on either side of the wire.
+---@param info { name: string?, methods: table<string, integer|false> } the process and its
+--- methods (false: private)
+---@param name string|integer a number that stands for none
+---@return titan.Error
+function missing.error(info, name)
+  local fields = { process = info.name, method = name }
+  if info.methods[name] == false then
+    return errors.new("not_public", string.format("%s is private; declare it with public = true "
+      .. "to call it from outside", name), fields)
+  end
+  local names = public_names(info.methods)
+  local nearest = type(name) == "string" and core.suggest(name, names)
+  local known = #names > 0 and "it has " .. table.concat(names, ", ")
+    or "it has no public methods"
+  local hint = nearest and string.format("did you mean %s?", nearest) or known
+  return errors.new("method_not_found", string.format("there is no method %s; %s", name, hint),
+    fields)
 end
 
 --- The same, inside of a worker.
@@ -56,7 +57,7 @@ function missing.of_class(class, name)
   for i, method in ipairs(class.method_names) do
     methods[method] = class.methods[method].public and i
   end
-  return missing.error({ methods = methods, names = missing.public_names(methods) }, name)
+  return missing.error({ methods = methods }, name)
 end
 
 return missing

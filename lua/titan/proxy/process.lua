@@ -9,7 +9,7 @@ local process = {}
 --- What a proxy needs of a process of this manager. `info` is read at each use: a restart may
 --- change what it says.
 ---@param handle userdata
----@param info { name: string, methods: table<string, integer|false>, names: string[] }
+---@param info { name: string, methods: table<string, integer|false> }
 ---@param own table<string, function>
 ---@param timeout integer
 ---@param gate titan.Gate

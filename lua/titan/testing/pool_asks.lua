@@ -119,8 +119,7 @@ function asks.backend(self)
     method = function(owner, name, timeout, how)
       local process = self:any_worker()
       if process and not process.info.methods[name] then
-        local info = { name = self.name, methods = process.info.methods,
-          names = process.info.names }
+        local info = { name = self.name, methods = process.info.methods }
         return proxy.refusal(proxy.no_such_method(info, name)), false
       end
       return gate.method(gated, owner, name, timeout, how, function(header)

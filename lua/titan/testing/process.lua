@@ -91,7 +91,6 @@ local function serve(self)
   end
   _, self.keyed = idempotency.announced(self.class)
   self.info.name, self.info.methods = self.name, methods
-  self.info.names = proxy.public_names(methods)
 end
 
 -- One life, up to where it is ready. Each loads the file anew, as a process of its own would.
