@@ -37,7 +37,7 @@ convert(4)
 say "rates is well again, and a moment later it is found out"
 rates:feel "well"
 convert(1)
-titan.sleep(300)
+titan.sleep(400)
 convert(2)
 
 say "eight at once (bulkhead)"

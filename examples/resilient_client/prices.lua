@@ -24,7 +24,7 @@ return titan.process {
       circuit_breaker = { failure_threshold = 3, timeout = 300 },
       -- A rush is not passed on.
       bulkhead = { max_concurrent = 2, max_queue = 2 },
-      timeout = 100,
+      timeout = 250,
       function(self, amount, currency)
         local rate = titan.service "rates":of(currency)
         self.known[currency] = rate
