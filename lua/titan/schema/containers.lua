@@ -168,19 +168,25 @@ local function first_unknown(fields, value)
   end
 end
 
--- The names of fields in their order, which is wanted for every value that is checked.
----@type table<table, string[]>
+-- The names of fields in their order, and those that mean something when they are missing: wanted
+-- for every value that is checked.
+---@type table<table, { names: string[], stands: table<string, boolean> }>
 local orders = setmetatable({}, { __mode = "k" })
 
 ---@param fields table<string, titan.Schema>
----@return string[]
-local function order_of(fields)
+---@param walk titan.SchemaWalk
+---@return string[] names
+---@return table<string, boolean> stands
+local function order_of(fields, walk)
   local order = orders[fields]
   if not order then
-    order = sorted.keys(fields)
+    order = { names = sorted.keys(fields), stands = {} }
+    for name, field in next, fields do
+      order.stands[name] = walk.stands_for(field) or nil
+    end
     orders[fields] = order
   end
-  return order
+  return order.names, order.stands
 end
 
 containers.table = {
@@ -197,10 +203,14 @@ containers.table = {
       return nil, unknown_key(spec, text.join(path, unknown), unknown)
     end
     local checked = {}
-    for _, name in ipairs(order_of(spec.fields)) do
+    local names, stands = order_of(spec.fields, walk)
+    for i = 1, #names do
+      local name = names[i]
       local field, given = spec.fields[name], rawget(value, name)
-      if given ~= nil or walk.stands_for(field) then
-        local item, found = walk.visit(field, given, text.join(path, name), pending)
+      if given ~= nil or stands[name] then
+        local of_ours = given == nil and field.default ~= nil -- in which there is no mistake
+        local inside = of_ours and path or text.join(path, name)
+        local item, found = walk.visit(field, given, inside, pending)
         if found then
           return nil, found
         end
