@@ -8,6 +8,7 @@ local health = require "titan.manager.health"
 local heard = require "titan.manager.heard"
 local limiting = require "titan.manager.limiting"
 local metrics = require "titan.manager.metrics"
+local names = require "titan.names"
 local pooling = require "titan.manager.pooling"
 local run = require "titan.run"
 local serving = require "titan.manager.serving"
@@ -26,6 +27,7 @@ local manager = {}
 ---@field spawner titan.Spawner what spawn and create_pool go through
 ---@field package handle userdata
 ---@field package services table<userdata, titan.Service> by the process
+---@field package name_hints titan.NameHints
 ---@field package class_names table<string, string> what classes call themselves, by their file
 ---@field package events titan.Events
 ---@field package stopping integer how many stop_all are under way
@@ -78,11 +80,11 @@ end
 -- Creation -------------------------------------------------------------------------------
 
 -- Preloads are resolved here, so that a missing one is an error of the manager's config.
----@param names string[]
+---@param given string[]
 ---@return string[]
-local function preloads(names)
+local function preloads(given)
   local resolved = {}
-  for i, name in ipairs(names) do
+  for i, name in ipairs(given) do
     if name:find("/", 1, true) or name:find("%.lua$") then
       local path, why = core.realpath(name)
       if not path then
@@ -102,6 +104,7 @@ local function of_processes(checked)
   local self = setmetatable({
     config = checked, services = {}, class_names = {}, stopping = 0, events = events.new(),
     supervisors = setmetatable({}, { __mode = "k" }), running = {}, pools = {}, common_limits = {},
+    name_hints = names.hints(),
   }, Manager)
   self.stores = shared_stores.new(checked.store, {
     open_ledger = function(space, max_entries)
@@ -171,11 +174,11 @@ end
 ---@param key string
 ---@return titan.Error
 function Manager:_unknown(key)
-  local names = {}
+  local known = {}
   for _, service in pairs(self.services) do
-    names[#names + 1] = service.name
+    known[#known + 1] = service.name
   end
-  local nearest = core.suggest(key, names)
+  local nearest = core.suggest(key, known)
   return errors.new("destroyed", string.format("no process with the id or name %q is alive%s", key,
     nearest and string.format("; did you mean %q?", nearest) or ""))
 end

@@ -9,6 +9,7 @@ local core = require "titan.core"
 local errors = require "titan.errors"
 local heard = require "titan.pool.heard"
 local idempotency = require "titan.idempotency"
+local names = require "titan.names"
 local proxy = require "titan.proxy"
 local schema = require "titan.schema"
 local tasks = require "titan.tasks"
@@ -131,6 +132,7 @@ function Pool:stop(timeout)
     core.pool_close(self.handle)
     if self.manager.pools[self.name] == self then
       self.manager.pools[self.name] = nil
+      names.released(self.manager.name_hints, self.name)
     end
   end
 end

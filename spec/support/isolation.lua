@@ -82,6 +82,7 @@ isolation.elsewhere = {
   ["spec/logs_spec.lua"] = "reads the pipes of processes; isolation_spec has the output of threads",
   ["spec/mock_calls_spec.lua"] = "has mocks for workers",
   ["spec/mock_spawner_spec.lua"] = "has mocks for workers",
+  ["spec/names_spec.lua"] = "names are the manager's",
   ["spec/native_threads_spec.lua"] = "says itself what its workers live in",
   ["spec/otlp_spec.lua"] = "starts no workers",
   ["spec/plain_class_spec.lua"] = "looks at declarations alone",

@@ -5,6 +5,7 @@ local announced = require "titan.announced"
 local core = require "titan.core"
 local crash = require "titan.crash"
 local errors = require "titan.errors"
+local names = require "titan.names"
 local security = require "titan.config.security"
 local tasks = require "titan.tasks"
 
@@ -76,6 +77,7 @@ function heard.declared(self, service, said)
   end
   if declared.name and not service.renamed then
     service.renamed = true
+    names.released(self.name_hints, service.name)
     self.class_names[service.target.file] = declared.name
     service.name = self:_free_name(declared.name, service.process)
     core.process_rename(service.process, service.name)
@@ -106,8 +108,8 @@ end
 ---@param methods table<string, integer|false>
 local function renumber(service, methods)
   local known, changed = service.info.methods, false
-  for _, names in ipairs { known, methods } do
-    for name in pairs(names) do
+  for _, either in ipairs { known, methods } do
+    for name in pairs(either) do
       changed = changed or known[name] ~= methods[name]
     end
   end
@@ -175,6 +177,7 @@ function heard.ended(self, service)
   service.started:ignore()
   service.finish(true, info)
   self.services[service.process] = nil
+  names.released(self.name_hints, service.name)
 end
 
 function heard.health(self, service, what)

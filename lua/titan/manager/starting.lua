@@ -30,7 +30,7 @@ end
 function Manager:_free_name(name, except)
   return names.free(name, function(candidate)
     return self:_is_free(candidate, except)
-  end)
+  end, self.name_hints)
 end
 
 ---@param name string

@@ -16,7 +16,7 @@ local heard = {}
 local function worker_name(self)
   return names.numbered(self.name, function(name)
     return self.manager:_is_free(name)
-  end)
+  end, self.manager.name_hints)
 end
 
 ---@param self titan.Pool
