@@ -1,3 +1,4 @@
+local core = require "titan.core"
 local expect = require "support.expect"
 local luv = require "luv"
 local managed = require "support.managed"
@@ -221,6 +222,36 @@ describe("stop", function()
       until trees.entry(tree, "a").status == "starting"
       tree:stop()
       assert.equal("a stopped", trees.statuses(tree))
+    end
+  end))
+end)
+
+describe("a child that waits for the zygote", function()
+  -- The zygote is dead, so that what is to start waits, when "a" goes and takes "b" with it.
+  it("is not forked after it was told to stop", trees.test(function(pm)
+    local tree = pm:create_supervisor { strategy = "rest_for_one",
+      children = trees.children("a", "b") }
+    tree:start()
+    for _ = 1, 5 do
+      luv.kill(core.manager_zygote_pid(pm.handle), "sigkill")
+      pm:kill "b"
+      trees.await_child(tree, "b", "crashed")
+      repeat
+        titan.sleep(0)
+      until trees.entry(tree, "b").status == "starting"
+      pm:kill "a"
+      for _, name in ipairs { "a", "b" } do
+        proc.await(name .. " again", function()
+          local info = pm:get_process_info(name)
+          return info and info.status == "running" and trees.entry(tree, name).status == "running"
+        end)
+      end
+      local before = trees.pids(pm, "b").b
+      pm:kill "b"
+      proc.await("b once more", function()
+        local pid = trees.pids(pm, "b").b
+        return pid and pid ~= before and trees.entry(tree, "b").status == "running"
+      end)
     end
   end))
 end)

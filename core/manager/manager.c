@@ -195,7 +195,6 @@ static void forget(struct manager *m, struct process *p)
 
 void manager_process_ended(struct manager *m, struct process *p)
 {
-    list_remove(&p->queued);
     list_remove(&p->link);
     map_remove(&m->by_name, &p->by_name);
     list_push(&m->ended, &p->link);

@@ -172,6 +172,7 @@ void process_finish(struct process *p)
     p->body->reap(p);
     process_limits_reaped(p);
     timer_disarm(p->manager->reactor, &p->alarm);
+    list_remove(&p->queued); /* it may have waited for its body: that is not made any more */
     p->state = PROCESS_DOWN;
     p->ended_ns = now_ns();
     p->end_wall_ms = wall_ms();
