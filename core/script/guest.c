@@ -497,8 +497,10 @@ static void push_lasting(lua_State *L)
                                           "the caller no longer waits",
                                           NULL};
 
-    core_drop_standing(
-        L); /* all fits the stack that there is: a larger one would stay for a while */
+    /* For what is pushed here and loaded behind it. More would not fit the stack that there is, and
+     * a larger one would stay for a while. */
+    luaL_checkstack(L, LUA_MINSTACK + 10, NULL);
+    core_drop_standing(L);
     core_require(L, "titan.core");
     for (const char *const *name = functions; *name != NULL; name++) {
         lua_getfield(L, -1, *name);
