@@ -44,6 +44,9 @@ struct guest {
 int guest_open(struct guest *g, struct chunks *chunks, struct failure *why);
 void guest_close(struct guest *g);
 
+/* Whose state it is from now on: see guest_of. May raise a Lua error. */
+void guest_register(lua_State *L, struct guest *g);
+
 /* Loads what a start needs before there is one. What fails here is said by the start. */
 void guest_stand_by(struct guest *g);
 
