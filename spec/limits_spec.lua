@@ -276,7 +276,7 @@ describe("without control groups", function()
   it("the watch slows down who is over its CPU, and it can be stopped", ungrouped({
     monitoring = { health_check = { interval = 20, timeout = 20, failures = 1 } },
   }, function(pm)
-    local worker = bounded(pm, { max_cpu = 0.2 },
+    local worker = bounded(pm, { max_cpu = 0.05 },
       { health = { hang_after = 60, restart_hung = true } })
     local info = info_of(pm, worker)
     assert.same({ "watch" }, info.limits.cpu.by)
@@ -299,7 +299,7 @@ describe("without control groups", function()
   it("a worker that stands still stops in order", ungrouped({}, function(pm)
     local worker = bounded(pm, { max_cpu = 0.05 })
     local info = info_of(pm, worker)
-    local share = worker.async:burn(120)
+    local share = worker.async:burn(1500)
     proc.await("SIGSTOP by the watch", function()
       return (proc.stat(info.pid) or {}).state == "T"
     end)
