@@ -1,25 +1,17 @@
 --- Lua's own libraries are the same wherever a worker runs.
 
+local library_names = require "support.library_names"
 local managed = require "support.managed"
 local proc = require "support.proc"
 
 local WORKER <const> = "workers.libraries"
 local LIBRARIES <const> = { "coroutine", "debug", "io", "math", "os", "string", "table", "utf8" }
 
-local function names(library)
-  local of_lua = {}
-  for name, value in pairs(_G[library]) do
-    of_lua[#of_lua + 1] = name .. " " .. type(value)
-  end
-  table.sort(of_lua)
-  return table.concat(of_lua, "\n")
-end
-
 describe("the standard libraries of a worker", function()
   it("have all that Lua's have", managed(function(pm)
     local worker = pm:spawn(WORKER)
     for _, library in ipairs(LIBRARIES) do
-      assert.equal(names(library), worker:names(library))
+      assert.equal(library_names(library), worker:names(library))
       assert.is_true(worker:is_loaded(library))
       assert.is_false(library ~= "string" and worker:has_metatable(library))
     end
@@ -31,7 +23,7 @@ describe("the standard libraries of a worker", function()
       local name = next(_G[library])
       assert.equal(type(_G[library][name]), worker:read(library, name))
       assert.equal("nil", worker:read(library, "no such name"))
-      assert.equal(names(library), worker:names(library))
+      assert.equal(library_names(library), worker:names(library))
       pm:stop_process(worker:__id(), 0)
     end
   end))

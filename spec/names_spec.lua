@@ -8,12 +8,20 @@ local function register(hints)
     asked = asked + 1
     return not taken[name]
   end
+  local function take(choose, name)
+    local chosen = choose(name, is_free, hints)
+    assert(not taken[chosen])
+    taken[chosen] = true
+    return chosen
+  end
   return {
-    take = function(choose, name)
-      local chosen = choose(name, is_free, hints)
-      assert(not taken[chosen])
-      taken[chosen] = true
-      return chosen
+    take = take,
+    -- So many of each kind.
+    fill = function(count, named, numbered)
+      for _ = 1, count do
+        take(names.free, named)
+        take(names.numbered, numbered)
+      end
     end,
     release = function(name)
       taken[name] = nil
@@ -39,10 +47,7 @@ describe("a name that nobody chose", function()
 
   it("is one that was given back", function()
     local of = register(names.hints())
-    for _ = 1, 5 do
-      of.take(names.free, "w")
-      of.take(names.numbered, "n-1")
-    end
+    of.fill(5, "w", "n-1")
     of.release "w-3"
     of.release "w"
     of.release "n-1-4"
@@ -64,10 +69,7 @@ describe("a name that nobody chose", function()
 
   it("is found at once among thousands", function()
     local of = register(names.hints())
-    for _ = 1, 5000 do
-      of.take(names.free, "w")
-      of.take(names.numbered, "w-of-pool")
-    end
+    of.fill(5000, "w", "w-of-pool")
     assert(of.asked() <= 4 * 5000, of.asked())
   end)
 

@@ -390,7 +390,9 @@ describe("a pool's size", function()
       done = done + (call:done() and 1 or 0)
     end
     assert.is_true(done >= 2) -- those that leave finish their calls
-    titan.all(sleeping)
+    for _, slept in ipairs(titan.all(sleeping)) do
+      assert.is_number(slept)
+    end
     assert.equal(1, #pool:metrics().workers)
     expect.error("invalid_config", pool.scale, pool, 0)
     expect.error("invalid_config", pool.scale, pool, "two")

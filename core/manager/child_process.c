@@ -97,9 +97,7 @@ static void ended(struct keeper *k, struct process *p)
 
     if (c->process == p) {
         c->process = NULL;
-        if (c->child.state == CHILD_STOPPING) {
-            child_down(&c->child);
-        } else if (c->child.wanted || c->child.undecided) {
+        if (c->child.state == CHILD_STOPPING || c->child.wanted || c->child.undecided) {
             child_withdrawn(&c->child);
         }
     }

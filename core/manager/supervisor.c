@@ -44,7 +44,6 @@ static void want(struct child *c, bool queued)
     restart_history_free(&c->history);
     c->wanted = true;
     c->queued = queued;
-    c->has_lived = false;
     c->due_ms = 0;
 }
 
@@ -68,10 +67,8 @@ void supervisor_start(struct supervisor *s)
         struct child *c = list_entry(l, struct child, link);
 
         if (!c->removed) {
-            bool has_lived = c->has_lived && comes_back(s);
-
             want(c, c->state != CHILD_UP);
-            c->has_lived = has_lived;
+            c->has_lived = c->has_lived && comes_back(s);
         }
     }
     s->events->starting(s);
@@ -150,6 +147,7 @@ void supervisor_restart(struct supervisor *s, struct child *c)
         return;
     }
     want(c, c->queued || (s->state == SUPERVISOR_STARTING && c->state != CHILD_UP));
+    c->has_lived = false;
     c->undecided = false;
     c->recycled = child_is_alive(c);
     s->clock->work_soon(s);

@@ -40,7 +40,7 @@ void state_seal(struct state_memory *memory);
 enum state_span {
     STATE_LASTING,
     STATE_BRIEF,        /* all but strings */
-    STATE_BRIEF_STRINGS /* those as well */
+    STATE_BRIEF_STRINGS /* those as well, but for short ones, which may be anybody's words */
 };
 
 /* Without effect after state_rest, and in a state without chunks of others. Returns what was so

@@ -328,24 +328,26 @@ static void clear(struct reactor *r)
 
 int reactor_open(struct reactor *r, uv_loop_t *uv)
 {
+    struct reactor_handles *h = malloc(sizeof *h);
+
     clear(r);
     r->scratch = malloc(SCRATCH_LEN);
-    r->in_loop = malloc(sizeof *r->in_loop);
-    if (r->scratch == NULL || r->in_loop == NULL) {
+    if (r->scratch == NULL || h == NULL) {
         free(r->scratch);
-        free(r->in_loop);
+        free(h);
         return TITAN_E_LIMIT_EXCEEDED;
     }
     r->uv = uv;
-    uv_prepare_init(uv, &r->in_loop->turn);
-    uv_idle_init(uv, &r->in_loop->awake);
-    uv_timer_init(uv, &r->in_loop->alarm);
-    r->in_loop->turn.data = r;
-    r->in_loop->awake.data = r;
-    r->in_loop->alarm.data = r;
-    uv_prepare_start(&r->in_loop->turn, flush_turn);
-    uv_unref((uv_handle_t *)&r->in_loop->turn);
-    uv_unref((uv_handle_t *)&r->in_loop->alarm);
+    r->in_loop = h;
+    uv_prepare_init(uv, &h->turn);
+    uv_idle_init(uv, &h->awake);
+    uv_timer_init(uv, &h->alarm);
+    h->turn.data = r;
+    h->awake.data = r;
+    h->alarm.data = r;
+    uv_prepare_start(&h->turn, flush_turn);
+    uv_unref((uv_handle_t *)&h->turn);
+    uv_unref((uv_handle_t *)&h->alarm);
     r->open = 3;
     return TITAN_OK;
 }

@@ -1,17 +1,13 @@
 --- Looks at Lua's own libraries, of which a state on a thread makes some when they are wanted.
 
+local library_names = require "support.library_names"
 local titan = require "titan"
 
 return titan.process {
   all_methods_public = true,
   methods = {
     names = function(_, library)
-      local names = {}
-      for name, value in pairs(_G[library]) do
-        names[#names + 1] = name .. " " .. type(value)
-      end
-      table.sort(names)
-      return table.concat(names, "\n")
+      return library_names(library)
     end,
     read = function(_, library, name)
       return type(_G[library][name])
